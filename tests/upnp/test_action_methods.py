@@ -297,6 +297,24 @@ def test_an_action_of_a_mixin_is_one_of_the_service() -> None:
     assert "Next" in stopping.actions
 
 
+def test_a_method_may_be_wrapped() -> None:
+    def logged(function: Any) -> Any:
+        def wrapper(*args: Any, **keywords: Any) -> Any:
+            return function(*args, **keywords)
+
+        return wrapper
+
+    class Wrapped(Renderer):
+        @action
+        @logged
+        def set_volume(self, instance_id: int, channel: str, desired_volume: int) -> None:
+            self.volume = desired_volume
+
+    wrapped = Wrapped()
+    wrapped.invoke("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 9})
+    assert wrapped.volume == 9
+
+
 def test_an_attribute_that_is_no_function_takes_an_action_away() -> None:
     class Silent(Player):
         list_presets = None
@@ -511,6 +529,156 @@ def test_two_functions_are_not_one_action() -> None:
     one = [action(name="A")(lambda: None), action(name="A")(lambda: None)]
     with pytest.raises(ValueError, match="two actions are called A"):
         Service(type=TYPE, actions=one)
+
+
+# --- services made of a service description ---
+
+
+class Dimming(Service, type=TYPE):
+    load = StateVariable("ui1", maximum=100)
+    ramp = StateVariable("ui4", evented=False, name="A_ARG_TYPE_RampTime")
+
+    @action(
+        name="SetLoad",
+        arguments={"new": argument(load, name="newLoadlevel"), "ramp": argument(ramp, name="Time")},
+    )
+    def set(self, new: int, ramp: int) -> None: ...
+
+    @action(returns={"RetLoad": load}, retval=True)
+    def get_load(self) -> int:
+        return 0
+
+
+SCPD = Dimming().scpd()
+
+
+class Plug(Service, type=TYPE):
+    """It has the variables of its service description."""
+
+    @action
+    def set_load(self, new_load_level: int, time: int) -> None:
+        self["Load"] = new_load_level + time
+
+    @action(name="GETLOAD")
+    async def read(self) -> int:
+        return self["Load"]
+
+
+def test_functions_implement_the_actions_of_a_service_description() -> None:
+    calls: list[object] = []
+    service = Service.from_scpd(
+        SCPD,
+        type=TYPE,
+        actions={
+            "SetLoad": lambda newLoadlevel, Time: calls.append((newLoadlevel, Time))
+        },  # as on the wire
+    )
+    assert service.scpd() == SCPD
+    assert list(service.actions) == ["SetLoad", "GetLoad"]
+    service.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    assert calls == [(3, 4)]
+    with pytest.raises(ActionError, match="602"):
+        service.find_action("GetLoad")
+    with pytest.raises(ActionError, match="401"):
+        service.find_action("Stop")
+    assert service.missing_actions() == ()
+
+
+def test_methods_implement_the_actions_of_a_service_description() -> None:
+    plug = Plug.from_scpd(SCPD)
+    plug.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    assert asyncio.run(as_coroutine(plug.invoke("GetLoad", {}))) == 7
+    plug.set_load(1, 1)
+    assert asyncio.run(as_coroutine(plug.read())) == 2
+
+
+def test_a_method_without_variables_needs_a_service_description() -> None:
+    with pytest.raises(TypeError, match="'new_load_level' of the action set_load fits no state"):
+        Plug()
+
+
+def test_a_class_without_variables_may_get_them_at_run_time() -> None:
+    class Level(Service, type=TYPE):
+        @action
+        def set_level(self, level: int) -> None:
+            self["Level"] = level
+
+    made = Level(variables=[StateVariable("ui1", name="Level")])
+    made.invoke("SetLevel", {"Level": 3})
+    assert made["Level"] == 3
+
+
+def test_a_function_may_take_all_arguments_by_name() -> None:
+    service = Service.from_scpd(SCPD, type=TYPE, actions={"SetLoad": lambda **given: given})
+    inputs = {"newLoadlevel": 3, "Time": 4}
+    assert service.invoke("SetLoad", inputs) == inputs
+    log: dict[str, object] = {}
+    service = Service.from_scpd(SCPD, type=TYPE, actions={"SetLoad": log.update})
+    service.invoke("SetLoad", inputs)
+    assert log == inputs
+
+
+def test_a_function_may_say_which_argument_a_parameter_is() -> None:
+    @action(
+        name="SetLoad", arguments={"a": "Load", "b": argument("A_ARG_TYPE_RampTime", name="Time")}
+    )
+    def set_load(a: int, b: int) -> list[int]:
+        return [a, b]
+
+    service = Service.from_scpd(SCPD, type=TYPE, actions=[set_load])
+    assert service.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4}) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("actions", "kind", "problem"),
+    [
+        (
+            {"Stop": print},
+            ValueError,
+            "has no action Stop; there are: SetLoad, GetLoad",
+        ),
+        (
+            {"SetLoad": lambda level: None},
+            TypeError,
+            "parameter newLoadlevel; it has: level",
+        ),
+        (
+            {"GetLoad": lambda level: None},
+            TypeError,
+            "parameter level, which is no in argument of the action GetLoad; there are: none",
+        ),
+    ],
+)
+def test_a_function_that_does_not_fit_the_service_description_is_refused(
+    actions: Any, kind: type[Exception], problem: str
+) -> None:
+    with pytest.raises(kind, match=problem):
+        Service.from_scpd(SCPD, type=TYPE, actions=actions)
+
+
+def test_a_method_that_the_service_description_lacks_is_refused() -> None:
+    class More(Plug):
+        @action
+        def stop(self) -> None: ...
+
+    with pytest.raises(ValueError, match="the service description has no action Stop"):
+        More.from_scpd(SCPD)
+
+
+def test_a_class_with_variables_of_its_own_implements_a_service_description() -> None:
+    class Own(Service, type=TYPE):
+        count = StateVariable("ui4", name="A_ARG_TYPE_Mine", evented=False)
+
+        @action(arguments={"level": argument(count, name="newLoadlevel"), "time": count})
+        def set_load(self, level: int, time: int) -> int:
+            return level
+
+        @action(declared="optional")
+        def bounce(self) -> None: ...
+
+    own = Own.from_scpd(SCPD)
+    assert own.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4}) == 3
+    assert list(own.actions) == ["SetLoad", "GetLoad"]
 
 
 # --- at the control point ---

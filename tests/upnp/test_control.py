@@ -180,7 +180,7 @@ FAULTS = [
     ("an argument too many", post(arguments={"Level": "30", "Speed": "1"}), 402),
     ("an argument in another case", post(arguments={"level": "30"}), 402),
     ("a text that is no number", post(arguments={"Level": "much"}), 402),
-    ("a number beyond the data type", post(arguments={"Level": "256"}), 402),
+    ("a number beyond the range and the data type", post(arguments={"Level": "256"}), 601),
     (
         "a repeated argument",
         post(

@@ -29,6 +29,9 @@ class _Parameters(NamedTuple):
     names: tuple[str, ...]
     required: frozenset[str]
     takes_any: bool
+    """It takes any keyword. These are the names of the arguments on the wire."""
+    is_wrapper: bool = False
+    """It takes anything, and passes it on to a method with the parameters of the base class."""
 
     @classmethod
     def of(cls, function: Callable[..., Any], is_method: bool, called: str) -> _Parameters:
@@ -42,19 +45,20 @@ class _Parameters(NamedTuple):
                 raise TypeError(f"the action {called} needs self as its first parameter")
             if every[0].kind is not every[0].VAR_POSITIONAL:
                 every = every[1:]
-        takes_any = False
+        is_wrapper = any(each.kind is each.VAR_POSITIONAL for each in every)
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in every)
         named = []
         for each in every:
-            if each.kind is each.VAR_KEYWORD:
-                takes_any = True
-            elif each.kind is each.POSITIONAL_ONLY or each.kind is each.VAR_POSITIONAL:
+            if each.kind is each.POSITIONAL_ONLY or (
+                each.kind is each.VAR_POSITIONAL and not takes_any
+            ):
                 raise TypeError(
                     f"the action {called} is called with keywords; its parameter {each} takes none"
                 )
-            else:
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 named.append(each)
         required = frozenset(each.name for each in named if each.default is each.empty)
-        return cls(tuple(each.name for each in named), required, takes_any)
+        return cls(tuple(each.name for each in named), required, takes_any, is_wrapper)
 
 
 def same_name(name: str) -> str:
@@ -121,7 +125,7 @@ def _matched(called: str, parameters: _Parameters, older: TiedAction) -> dict[st
         keyword = next((choice for choice in choices if choice in parameters.names), None)
         keyword = keyword or known.get(same_name(each.name))
         if keyword is None and parameters.takes_any:
-            keyword = each.name
+            keyword = (parameters.is_wrapper and choices[0]) or each.name
         if keyword is None:
             raise TypeError(
                 f"{called} implements the action {older.action.name} and needs a parameter "

@@ -47,6 +47,10 @@ class Argument:
     variable: StateVariable[Any]
     retval: bool = False
 
+    def __post_init__(self) -> None:
+        if self.direction not in ("in", "out"):
+            raise ValueError(f"the direction of {self.name} is in or out, not {self.direction!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -60,6 +64,7 @@ class Action:
     """The out arguments. If one is the retval, it is the first."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", tuple(self.arguments))
         for direction, attribute in (("in", "inputs"), ("out", "outputs")):
             chosen = tuple(each for each in self.arguments if each.direction == direction)
             object.__setattr__(self, attribute, chosen)
@@ -79,16 +84,24 @@ class Action:
         """The values of the out arguments of a device's answer, and one sentence for each problem.
 
         A range is not checked. The value of a text that is not of the data type is None. A missing
-        argument is left out. An argument that the description does not have is kept, as text."""
+        argument is left out. An argument that the description does not have is kept, as text. A
+        name may differ in case."""
         values: dict[str, Any] = {}
         problems: list[str] = []
         left = dict(texts)
+        in_any_case: dict[str, str] = {}
+        if not all(argument.name in left for argument in self.outputs):
+            in_any_case = {name.lower(): name for name in left}
         for argument in self.outputs:
-            if argument.name not in left:
-                problems.append(f"{self.name}: the out argument {argument.name} is missing")
-                continue
+            given = argument.name
+            if given not in left:
+                given = in_any_case.get(given.lower(), "")
+                if given not in left:
+                    problems.append(f"{self.name}: the out argument {argument.name} is missing")
+                    continue
+                problems.append(f"{self.name}: {shown(given)} was read as {argument.name}")
             try:
-                values[argument.name] = argument.variable.parse(left.pop(argument.name))
+                values[argument.name] = argument.variable.parse(left.pop(given))
             except ValueError as error:
                 values[argument.name] = None
                 problems.append(f"{self.name}, out argument {argument.name}: {error}")
@@ -103,8 +116,8 @@ class Action:
         """The values of the in arguments of a call, by name, in the order of the description.
 
         Raises :exc:`.ActionError`: 402 for a missing or an unknown argument and for a text that is
-        not of the data type, 601 for a value outside of the range or the allowed values, 600 for a
-        number that is not a whole step (UDA 2.0 §3.2.2)."""
+        not of the data type, 601 for a value outside of the range or the allowed values of the
+        related variable, 600 for a number that is not a whole step (UDA 2.0 §3.2.2)."""
         try:
             self._check_names(texts, self.inputs, "in")
         except TypeError as error:
@@ -116,17 +129,17 @@ class Action:
         try:
             value = variable.parse(text)
         except ValueError as error:
-            raise self._refused(ErrorCode.INVALID_ARGUMENTS, argument, error) from None
+            code = ErrorCode.INVALID_ARGUMENTS
+            if variable.data_type.numeric and _is_beyond_range(variable, text):
+                code = ErrorCode.VALUE_OUT_OF_RANGE
+            raise _refused(code, argument, error) from None
         try:
             return variable.check(value)
         except ValueError as error:
             code = ErrorCode.VALUE_OUT_OF_RANGE
             if variable.allowed is None and _is_in_range(variable, value):
                 code = ErrorCode.VALUE_INVALID
-            raise self._refused(code, argument, error) from None
-
-    def _refused(self, code: ErrorCode, argument: Argument, error: ValueError) -> ActionError:
-        return ActionError(code, f"{code.words}: {argument.name}: {error}")
+            raise _refused(code, argument, error) from None
 
     def write_outputs(self, result: object) -> dict[str, str]:
         """The texts of the out arguments, by name, in the order of the description.
@@ -159,7 +172,7 @@ class Action:
             return
         problems = []
         if unknown:
-            problems.append(f"has no {direction} argument {', '.join(map(shown, unknown))}")
+            problems.append(f"has no {direction} argument {_few(map(shown, unknown))}")
         if missing:
             problems.append(f"lacks the {direction} argument {', '.join(missing)}")
         raise TypeError(f"{self.name} {' and '.join(problems)}; there are: {_names(arguments)}")
@@ -177,6 +190,20 @@ class Action:
         return texts
 
 
+def _refused(code: ErrorCode, argument: Argument, error: ValueError) -> ActionError:
+    return ActionError(code, f"{code.words}: {argument.name}: {error}")
+
+
+_MOST_NAMED = 8
+"""Unknown arguments that an error names. A peer may send more than a hundred."""
+
+
+def _few(names: Iterable[str]) -> str:
+    named = list(names)
+    more = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def _names(arguments: Iterable[Argument]) -> str:
     return ", ".join(argument.name for argument in arguments) or "none"
 
@@ -184,3 +211,12 @@ def _names(arguments: Iterable[Argument]) -> str:
 def _is_in_range(variable: StateVariable[Any], value: Any) -> bool:
     minimum, maximum = variable.minimum, variable.maximum
     return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+
+
+def _is_beyond_range(variable: StateVariable[Any], text: str) -> bool:
+    """Whether ``text``, which is not of the data type, is a number outside of the range of
+    ``variable``: 70000 for a ui2 from 0 to 100."""
+    try:
+        return not _is_in_range(variable, variable.data_type.read(text))
+    except (ValueError, ArithmeticError):
+        return False

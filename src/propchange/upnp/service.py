@@ -27,6 +27,7 @@ from propchange.upnp.instances import (
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service_actions import (
     ClassActions,
+    DescribedActions,
     GivenActions,
     ServiceActions,
     class_actions,
@@ -153,7 +154,7 @@ class Service:
         *,
         type: str | None = None,
         variables: Iterable[StateVariable[Any]] = (),
-        actions: GivenActions = (),
+        actions: GivenActions | DescribedActions = (),
         id: str | None = None,
         on_action: OnAction | None = None,
         event_path: str | None = None,
@@ -190,7 +191,13 @@ class Service:
         self.__broken_batches: list[Batch] = []
         self.__document: bytes | None = None
         self.__paths = {**self._class_paths, **_paths(event_path, control_path, scpd_path)}
-        self.__actions = self.__make_actions(actions)
+        self.__actions = ServiceActions(
+            self._class_actions,
+            self.__variables,
+            actions,
+            invalid_instance=self._invalid_instance,
+            invalid_channel=self._invalid_channel,
+        )
         if on_action is not None:
             self.on_action = on_action
 
@@ -222,6 +229,7 @@ class Service:
         service = cls(
             type=type,
             variables=contents.variables.values(),
+            actions=DescribedActions(actions, contents.actions),
             id=id,
             on_action=on_action,
             event_path=event_path,
@@ -229,20 +237,7 @@ class Service:
             scpd_path=scpd_path,
         )
         service.__document = document
-        service.__actions = service.__make_actions(actions, contents.actions)
         return service
-
-    def __make_actions(
-        self, given: GivenActions, described: Mapping[str, Action] | None = None
-    ) -> ServiceActions:
-        return ServiceActions(
-            self._class_actions,
-            self.__variables,
-            given,
-            described,
-            invalid_instance=self._invalid_instance,
-            invalid_channel=self._invalid_channel,
-        )
 
     def __setattr__(self, name: str, value: object) -> None:
         variable = self._class_attributes.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from propchange.errors import ActionError
 from propchange.upnp.action_methods import ActionMethod, NamedArgument
@@ -23,6 +23,13 @@ from propchange.upnp.tied_action import (
 
 GivenActions = Iterable[ActionMethod[Any, Any]] | Mapping[str, Callable[..., Any]]
 """Functions without ``self`` that are actions: with ``@action``, or by the action's wire name."""
+
+
+class DescribedActions(NamedTuple):
+    """Functions that implement the actions of a service description."""
+
+    given: GivenActions
+    described: Mapping[str, Action]
 
 
 @dataclass(frozen=True)
@@ -137,18 +144,16 @@ class HasInstances(Protocol):
 class ServiceActions:
     """The actions of one service.
 
-    ``variables`` are its state variables, ``given`` the functions of ``actions=``. ``described``
-    are the actions of its service description, None without one: these are then all that there
-    are. ``invalid_instance`` and ``invalid_channel`` are the error codes of an action that answers
-    itself. Raises TypeError as :func:`.tie`, and ValueError for a function whose action is not in
-    the service description."""
+    ``variables`` are its state variables, ``given`` the functions of ``actions=``. The actions of a
+    service description are all that there are. ``invalid_instance`` and ``invalid_channel`` are the
+    error codes of an action that answers itself. Raises TypeError as :func:`.tie`, and ValueError
+    for a function whose action is not in the service description."""
 
     def __init__(
         self,
         of_class: ClassActions,
         variables: Variables,
-        given: GivenActions = (),
-        described: Mapping[str, Action] | None = None,
+        given: GivenActions | DescribedActions = (),
         *,
         invalid_instance: int = ErrorCode.VALUE_OUT_OF_RANGE,
         invalid_channel: int = ErrorCode.VALUE_OUT_OF_RANGE,
@@ -157,12 +162,11 @@ class ServiceActions:
         self._left_out = of_class.left_out
         self._invalid_instance = invalid_instance
         self._invalid_channel = invalid_channel
-        self._is_described = described is not None
-        methods = _given_methods(given)
-        if described is None:
-            self._tied = _tied(of_class, variables, methods)
+        self._is_described = isinstance(given, DescribedActions)
+        if isinstance(given, DescribedActions):
+            self._tied = _implemented(of_class, given.described, _given_methods(given.given))
         else:
-            self._tied = _implemented(of_class, described, methods)
+            self._tied = _tied(of_class, variables, _given_methods(given))
         self._listed: dict[bool, Mapping[str, Action]] = {}
 
     def listed(self, unchecked: bool) -> Mapping[str, Action]:
