@@ -1,5 +1,5 @@
-"""The ``propchange`` command: ``demo``, ``discover``, ``host``, ``watch``. It needs the extra
-``cli``."""
+"""The ``propchange`` command: ``call``, ``demo``, ``discover``, ``host``, ``watch``. It needs the
+extra ``cli``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def main() -> None:
     try:
         import click
 
+        from propchange.cli.call import call
         from propchange.cli.demo import demo
         from propchange.cli.discover import discover
         from propchange.cli.host import host
@@ -33,8 +34,9 @@ def main() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     app = click.Group(
-        commands=[demo, discover, host, watch],
-        help="UPnP eventing (GENA): find devices, print their events, and host a device.",
+        commands=[call, demo, discover, host, watch],
+        help="UPnP eventing (GENA): find devices, print their events, call their actions, "
+        "and host a device.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     click.version_option(package_name="propchange", message="propchange %(version)s")(app)
