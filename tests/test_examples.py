@@ -7,10 +7,12 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,13 +33,14 @@ def start():
     """Starts an example with arguments."""
     programs: list[tuple[subprocess.Popen[str], threading.Timer]] = []
 
-    def start(name: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(name: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         program = subprocess.Popen(
             [*IN_DEVELOPMENT, *WARNINGS, str(EXAMPLES / name), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUTF8": "1"},
+            **options,
         )
         patience = threading.Timer(20, program.kill)  # or reading what it says would last for ever
         patience.start()
@@ -97,6 +100,72 @@ def test_the_device_of_the_file_is_set_by_lines_and_watched():
         host.stdin.flush()
         changes = {event["service"]: event["changes"] for event in events}
         assert changes == {"RenderingControl": {"Volume": 13}, "Amplifier": {"Source": "line-in"}}
+
+
+def command(*words):
+    """The command with ``words``, to its end."""
+    program = str(Path(sys.executable).with_name("propchange"))
+    ran = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
+    assert (ran.stderr, ran.returncode) == ("", 0)
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_the_light_is_switched_and_dimmed_and_says_so(start):
+    light = start("dimmable_light.py", "127.0.0.1")
+    url = light.stdout.readline().strip()
+    assert {each["service"] for each in command("call", url)} == {"SwitchPower", "Dimming"}
+    command("call", url, "SwitchPower", "SetTarget", "newTargetValue=yes")
+    assert light.stdout.readline() == "on\n"
+    command("call", url, "Dimming", "SetLoadLevelTarget", "newLoadlevelTarget=60")
+    assert light.stdout.readline() == "60 %\n"
+    (status,) = command("call", url, "SwitchPower", "GetStatus")
+    assert status["arguments"] == {"ResultStatus": True}
+    events = command("watch", "--count", "2", url)
+    changes = {each["service"]: each["changes"] for each in events if each["kind"] == "event"}
+    assert changes["SwitchPower"] == {"Status": True}
+    assert changes["Dimming"]["LoadLevelStatus"] == 60
+
+
+RENDERER = """
+import asyncio
+from propchange import Device, StateVariable, action, host
+from propchange.upnp.standard import RenderingControl
+
+class Amplifier(RenderingControl):
+    volume = StateVariable("ui2", maximum=31)
+
+    @action
+    def select_preset(self, instance_id, preset_name):
+        pass
+
+    @action
+    def set_volume(self, instance_id, channel, desired_volume):
+        self.instance(instance_id)["Volume", channel] = desired_volume
+
+async def main():
+    async with host(Device("Amplifier", services=[Amplifier()]), interface="127.0.0.1") as hosted:
+        print(hosted.description_url, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_the_knob_shows_the_volume_and_sets_it_by_numbers(start, tmp_path):
+    (tmp_path / "renderer.py").write_text(RENDERER)
+    renderer = start(str(tmp_path / "renderer.py"))
+    url = renderer.stdout.readline().strip()
+    knob = start("volume_knob.py", url, stdin=subprocess.PIPE)
+    assert knob.stdout.readline() == "volume 0\n"
+    for typed, shown in (("20", "volume 20\n"), ("32", "32 is not"), ("loud", "'loud'")):
+        print(typed, file=knob.stdin, flush=True)
+        assert shown in knob.stdout.readline()
+    words = ("InstanceID=0", "Channel=Master", "DesiredVolume=7")  # by another control point
+    command("call", url, "RenderingControl", "SetVolume", *words)
+    assert knob.stdout.readline() == "volume 7\n"
+    knob.send_signal(signal.SIGINT)
+    assert knob.wait(20) == 0
+    assert complaints(knob.stderr.read()) == ""
 
 
 def test_the_watcher_says_when_there_is_no_device(start):
