@@ -83,6 +83,13 @@ def test_a_range_with_one_end_only_and_an_empty_default_are_left_out() -> None:
     assert "<name>Label</name><dataType>string</dataType></stateVariable>" in document
 
 
+@pytest.mark.parametrize("name", ["date", "dateTime", "dateTime.tz", "time", "time.tz"])
+def test_a_date_or_a_time_has_no_default_value(name: str) -> None:
+    # async-upnp-client refuses a device that has one.
+    service = Service(type=TYPE, variables=[StateVariable.of(name, name="Moment")])
+    assert f"<dataType>{name}</dataType></stateVariable>" in built(service)
+
+
 def test_a_range_without_a_step_has_none() -> None:
     percent = StateVariable("ui1", name="Percent", minimum=0, maximum=100)
     document = built(Service(type=TYPE, variables=[percent]))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -68,7 +69,8 @@ def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> N
         text_element("dataType", variable.data_type.name),
     )
     default = variable.format(variable.initial)
-    if default:
+    # async-upnp-client refuses a service with a default value of a date or a time. It is optional.
+    if default and not isinstance(variable.initial, datetime.date | datetime.time):
         parts.append(text_element("defaultValue", default))
     if variable.allowed is not None:
         parts.append("<allowedValueList>")
