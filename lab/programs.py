@@ -87,24 +87,26 @@ class Program:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
-    def read(self, key: str, *, timeout: float = PATIENCE) -> dict[str, Any]:
-        """The next line that has ``key``."""
+    def read(self, *keys: str, timeout: float = PATIENCE) -> dict[str, Any]:
+        """The next line that has one of the keys."""
+        wanted = set(keys)
+        key = " or ".join(map(repr, keys))
         for number, kept in enumerate(self._kept):
-            if key in kept:
+            if wanted & kept.keys():
                 return self._kept.pop(number)
         deadline = time.monotonic() + timeout
         while True:
             try:
                 line = self._incoming.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                self._give_up(f"no line with {key!r} in {timeout:g} s")
+                self._give_up(f"no line with {key} in {timeout:g} s")
             if line is None:
                 self._incoming.put(None)
-                self._give_up(f"ended (status {self._process.wait()}) before a line with {key!r}")
+                self._give_up(f"ended (status {self._process.wait()}) before a line with {key}")
             told = json.loads(line)
             if "error" in told:
                 self._give_up(f"{told}")
-            if key in told:
+            if wanted & told.keys():
                 return dict(told)
             self._kept.append(told)
 

@@ -344,6 +344,38 @@ def minidlna(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield Daemon(search(network, port))
 
 
+class Gateway(NamedTuple):
+    """A router, running until the end of the session."""
+
+    description_url: str
+    external_address: str
+
+
+@pytest.fixture(scope="session")
+def miniupnpd(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A router between v0 and an interface that leads nowhere: miniupnpd on nftables."""
+    folder = tmp_path_factory.mktemp("miniupnpd")
+    port = network.port()
+    # It takes none of the addresses for documentation.
+    external = "11.22.33.44"
+    (folder / "miniupnpd.conf").write_text(
+        f"ext_ifname=ext0\next_ip={external}\nlistening_ip=v0\nhttp_port={port}\n"
+        "enable_upnp=yes\nenable_natpmp=no\nuuid=6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2b77\n"
+        "allow 1024-65535 0.0.0.0/0 1024-65535\n"
+    )
+    chains = "chain miniupnpd {}; chain prerouting_miniupnpd {}; chain postrouting_miniupnpd {};"
+    for command in (
+        ["ip", "-n", network.name, "link", "add", "ext0", "type", "veth", "peer", "name", "ext1"],
+        ["ip", "-n", network.name, "addr", "add", f"{external}/24", "dev", "ext0"],
+        ["ip", "-n", network.name, "link", "set", "ext0", "up"],
+        [*network.prefix, "nft", f"table inet filter {{ {chains} }}"],
+    ):
+        subprocess.run(command, check=True)
+    where = ("-d", "-f", f"{folder}/miniupnpd.conf", "-P", f"{folder}/miniupnpd.pid")
+    with daemon(network, folder, "miniupnpd", *where, package="miniupnpd-nftables"):
+        yield Gateway(search(network, port), external)
+
+
 # --- a subscriber of the standard library's, to prove the harness ------------------------
 
 

@@ -5,7 +5,7 @@
  * libupnp refuses the interface lo and ports below 49152. QUEUE-LENGTH lifts its limit of ten
  * waiting events per subscription. On start, one line: {"ready": base URL, "event_url": …}.
  * Commands and answers, and the goodbye, are those of pub_gupnp; memory tells
- * {"resident_kib": …, "accepted": subscriptions taken}.
+ * {"resident_kib": …, "accepted": subscriptions taken}. It has the actions GetValue and SetValue.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 #define UDN "uuid:6a0c1d58-0b7e-4f0e-9d56-5d1b6f3c2a10"
 #define SERVICE_ID "urn:propchange-test:serviceId:Bench"
+#define SERVICE_TYPE "urn:propchange-test:service:Bench:1"
 
 /* Exported by the library of Debian 12, declared in none of its headers. */
 extern void UpnpSetEventQueueLimits(int length, int seconds);
@@ -23,6 +24,7 @@ extern void UpnpSetEventQueueLimits(int length, int seconds);
 static UpnpDevice_Handle device;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char value[4096] = "0", mark[4096]; /* as XML */
+static char last[4096] = "0"; /* what SetValue has set, or the initial value */
 static long accepted;
 
 /* libupnp puts values into its event messages as they are: escaping is ours. */
@@ -65,6 +67,41 @@ static int notify_all(const char *text)
 	return notify_of("Value", value, text);
 }
 
+/* GetValue() -> CurrentValue. SetValue(NewValue) is the error 701 for an empty value. */
+static void on_action(UpnpActionRequest *request)
+{
+	const char *name = UpnpActionRequest_get_ActionName_cstr(request);
+	IXML_Document *answer = NULL;
+
+	if (strcmp(name, "GetValue") == 0) {
+		/* Unlike those of events, libupnp escapes the values of actions itself. */
+		pthread_mutex_lock(&lock);
+		UpnpAddToActionResponse(&answer, name, SERVICE_TYPE, "CurrentValue", last);
+		pthread_mutex_unlock(&lock);
+	} else if (strcmp(name, "SetValue") == 0) {
+		IXML_Node *body = &UpnpActionRequest_get_ActionRequest(request)->n;
+		IXML_Node *argument = ixmlNode_getFirstChild(ixmlNode_getFirstChild(body));
+		IXML_Node *text = argument ? ixmlNode_getFirstChild(argument) : NULL;
+
+		if (!text) {
+			UpnpActionRequest_set_ErrCode(request, 701);
+			UpnpActionRequest_strcpy_ErrStr(request, "An empty value is refused");
+			return;
+		}
+		pthread_mutex_lock(&lock);
+		snprintf(last, sizeof last, "%s", ixmlNode_getNodeValue(text));
+		pthread_mutex_unlock(&lock);
+		notify_all(ixmlNode_getNodeValue(text));
+		answer = UpnpMakeActionResponse(name, SERVICE_TYPE, 0, NULL);
+	} else {
+		UpnpActionRequest_set_ErrCode(request, 401);
+		UpnpActionRequest_strcpy_ErrStr(request, "Invalid Action");
+		return;
+	}
+	UpnpActionRequest_set_ActionResult(request, answer);
+	UpnpActionRequest_set_ErrCode(request, UPNP_E_SUCCESS);
+}
+
 static int on_event(Upnp_EventType type, const void *event, void *cookie)
 {
 	const char *names[] = { "Value", "Mark" };
@@ -72,6 +109,8 @@ static int on_event(Upnp_EventType type, const void *event, void *cookie)
 	const char *values[] = { xml, mark_xml };
 
 	(void)cookie;
+	if (type == UPNP_CONTROL_ACTION_REQUEST)
+		on_action((UpnpActionRequest *)event);
 	if (type != UPNP_EVENT_SUBSCRIPTION_REQUEST)
 		return 0;
 	pthread_mutex_lock(&lock);
