@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from benchmarks import fan_out, others, receiving
+from benchmarks import calling, fan_out, others, receiving
 from benchmarks.processes import PEER_CPU, TARGET_CPU, Worker
 
 __all__ = ["main"]
@@ -22,6 +22,9 @@ its rules and guards would cost more than the network does."""
 
 AIM = 0.75
 """What is aimed at. Above it, what is left is mostly the sockets' own cost."""
+
+CALLS_REQUIRED = 3.0
+"""The least multiple of async-upnp-client's speed, for calls of actions at either end."""
 
 ROUNDS = 7
 SECONDS = 0.6
@@ -122,6 +125,58 @@ def receiving_contestants(
         )
 
 
+@contextmanager
+def calling_contestants(
+    peer: Callable[[], Any],
+    other: Callable[[], Any],
+) -> Iterator[Callable[[int, float], tuple[Contestant, Contestant]]]:
+    """Ours and ``other``, control points that call ``peer``, a device: gives what makes the pair
+    for a number of calls at a time."""
+    with ExitStack() as stack:
+        device = stack.enter_context(Worker(peer, PEER_CPU))
+        control_points = [
+            stack.enter_context(Worker(each, TARGET_CPU))
+            for each in (calling.propchange_control_point, other)
+        ]
+        url = device.ask("url")
+
+        def run(worker: Worker, at_once: int, seconds: float) -> Sample:
+            before = device.ask("cpu")
+            calls, took, cpu = worker.ask("run", url, seconds, at_once)
+            return Sample(calls, took, cpu, device.ask("cpu") - before)
+
+        for each in control_points:
+            each.ask("open", url)
+        ours, theirs = control_points
+        yield lambda at_once, seconds: (
+            lambda: run(ours, at_once, seconds),
+            lambda: run(theirs, at_once, seconds),
+        )
+
+
+@contextmanager
+def serving_contestants() -> Iterator[Callable[[float], tuple[Contestant, Contestant]]]:
+    """Devices that serve calls."""
+    with ExitStack() as stack:
+        peer = stack.enter_context(Worker(calling.callers, PEER_CPU))
+        devices = [
+            stack.enter_context(Worker(each, TARGET_CPU))
+            for each in (calling.propchange_device, calling.async_upnp_client_device)
+        ]
+
+        def run(worker: Worker, seconds: float) -> Sample:
+            url = worker.ask("url")
+            before = worker.ask("cpu")
+            good, bad, took, busy = peer.ask("run", url, seconds)
+            _check(url, not bad, f"{bad} calls were not answered 200")
+            return Sample(good, took, worker.ask("cpu") - before, busy)
+
+        for each in devices:
+            peer.ask("open", each.ask("url"))
+        ours, theirs = devices
+        yield lambda seconds: (lambda: run(ours, seconds), lambda: run(theirs, seconds))
+
+
 def _check(name: str, right: bool, what: str) -> None:
     if not right:
         raise RuntimeError(f"{name}: {what}")
@@ -130,9 +185,11 @@ def _check(name: str, right: bool, what: str) -> None:
 class Table:
     """Prints the rows as they come, and knows whether one was too slow."""
 
-    def __init__(self) -> None:
+    def __init__(self, other: str = "bare", required: float = REQUIRED, aim: float = AIM) -> None:
         self.failed = False
-        print(f"{'':40}{'propchange':>20}{'bare':>20}{'ratio':>14}{'peer':>8}")
+        self._required = required
+        self._aim = aim
+        print(f"{'':40}{'propchange':>20}{other:>20}{'ratio':>14}{'peer':>8}")
         print(
             f"{'':40}{'per s':>10}{'CPU-µs':>10}{'per s':>10}{'CPU-µs':>10}"
             f"{'per s':>7}{'CPU':>7}{'busy':>8}"
@@ -145,10 +202,10 @@ class Table:
         verdict = ""
         if not judged:
             verdict = "  for orientation"
-        elif min(by_rate, by_cpu) < REQUIRED:
+        elif min(by_rate, by_cpu) < self._required:
             self.failed = True
             verdict = "  too slow"
-        elif min(by_rate, by_cpu) < AIM:
+        elif min(by_rate, by_cpu) < self._aim:
             verdict = "  enough"
         print(
             f"{title:40}{ours.rate:>10,.0f}{ours.cpu:>10.2f}{bare.rate:>10,.0f}{bare.cpu:>10.2f}"
@@ -162,7 +219,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each contestant")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="per round")
-    parser.add_argument("--only", choices=("fan-out", "receiving"))
+    parser.add_argument("--only", choices=("fan-out", "receiving", "calls"))
     options = parser.parse_args()
 
     began = time.perf_counter()
@@ -172,8 +229,19 @@ def main() -> int:
         else "processors not to be chosen here: the figures mean little"
     )
     print(f"Python {platform.python_version()}, uvloop; {where}; {options.rounds} rounds\n")
+    failed = False
+    if options.only != "calls":
+        failed = against_bare(options.only, options.rounds, options.seconds)
+    if options.only in (None, "calls"):
+        failed |= calls(options.rounds, options.seconds)
+    print(f"\n{time.perf_counter() - began:.0f} s")
+    return int(failed)
+
+
+def against_bare(only: str | None, rounds: int, seconds: float) -> bool:
+    """Events, compared with bare uvloop. Whether propchange is too slow."""
     table = Table()
-    if options.only != "receiving":
+    if only != "receiving":
         with fan_out_contestants() as fan_out_pair:
             people = f"to {fan_out.SUBSCRIBERS}"
             for title, burst, dated in (
@@ -181,18 +249,39 @@ def main() -> int:
                 (f"fan-out {people}, {BURST} events at once", BURST, False),
                 (f"fan-out {people}, answers with DATE", 1, True),
             ):
-                pair = fan_out_pair(burst, dated, options.seconds)
-                table.row(title, *in_turns(pair, options.rounds))
-    if options.only != "fan-out":
+                table.row(title, *in_turns(fan_out_pair(burst, dated, seconds), rounds))
+    if only != "fan-out":
         title = f"receiving on {receiving.CONNECTIONS} connections"
         with receiving_contestants(receiving.propchange_control_point) as receiving_pair:
-            table.row(title, *in_turns(receiving_pair(options.seconds), options.rounds))
+            table.row(title, *in_turns(receiving_pair(seconds), rounds))
         with receiving_contestants(others.async_upnp_client_control_point) as receiving_pair:
-            pair = receiving_pair(options.seconds)
+            pair = receiving_pair(seconds)
             table.row("  the same, async-upnp-client", *in_turns(pair, 3), judged=False)
-    print(f"\nratio: of bare's speed; {REQUIRED} required, {AIM} aimed at", end="")
-    print(f". {time.perf_counter() - began:.0f} s")
-    return int(table.failed)
+    print(f"ratio: of bare's speed; {REQUIRED} required, {AIM} aimed at\n")
+    return table.failed
+
+
+def calls(rounds: int, seconds: float) -> bool:
+    """Calls of actions, compared with async-upnp-client. Whether propchange is too slow."""
+    table = Table("async-upnp-client", CALLS_REQUIRED, CALLS_REQUIRED)
+    theirs, session = calling.async_upnp_client_control_point, calling.async_upnp_client_session
+    with calling_contestants(calling.bare_device, theirs) as pair:
+        table.row("calls, one at a time", *in_turns(pair(1, seconds), rounds))
+        table.row("calls, four at a time", *in_turns(pair(4, seconds), rounds))
+    with calling_contestants(calling.bare_device, session) as pair:
+        table.row("  one, theirs with a session", *in_turns(pair(1, seconds), 3), judged=False)
+        table.row("  four, theirs with a session", *in_turns(pair(4, seconds), 3), judged=False)
+    for title, device in (
+        ("  four, device on propchange", calling.propchange_device),
+        ("  four, device on async-upnp-client", calling.async_upnp_client_device),
+    ):
+        with calling_contestants(device, theirs) as pair:
+            table.row(title, *in_turns(pair(4, seconds), 3), judged=False)
+    with serving_contestants() as serving_pair:
+        title = f"calls served on {calling.CONNECTIONS} connections"
+        table.row(title, *in_turns(serving_pair(seconds), rounds))
+    print(f"ratio: of async-upnp-client's speed; {CALLS_REQUIRED} required")
+    return table.failed
 
 
 if __name__ == "__main__":
