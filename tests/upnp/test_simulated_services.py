@@ -257,3 +257,24 @@ def test_a_variable_that_is_left_out_has_no_setter() -> None:
     assert "set_brightness" not in setters(RenderingControl, ["Brightness"])
     dimming = simulated("Dimming:1", 'without = ["StepDelta"]')
     assert code_of(dimming, "StepUp") == 602
+
+
+def test_a_state_that_the_device_does_not_have_is_an_error_and_changes_nothing() -> None:
+    player = simulated(
+        "AVTransport:1",
+        """
+        [[services.variables]]
+        name = "TransportState"
+        allowed = ["STOPPED", "PLAYING"]
+        [[services.variables]]
+        name = "TransportPlaySpeed"
+        allowed = ["1", "2"]
+        """,
+    )
+    player.invoke("Play", {"InstanceID": 0, "Speed": "2"})
+    with pytest.raises(ActionError, match="501: Action Failed: TransportState: 'PAUSED_PLAYBACK'"):
+        player.invoke("Pause", {"InstanceID": 0})
+    taken_out = {"InstanceID": 0, "CurrentURI": "", "CurrentURIMetaData": ""}
+    assert code_of(player, "SetAVTransportURI", **taken_out) == 501
+    assert (player["TransportState"], player["TransportPlaySpeed"]) == ("PLAYING", "2")
+    assert player["NumberOfTracks"] == 0

@@ -38,12 +38,16 @@ _ADDRESSING = ("InstanceID", "Channel")
 
 def change(service: Service, values: Mapping[Any, object], number: int = 0) -> None:
     """Assign ``values``, by variable or by (variable, channel), to the instance ``number`` of
-    ``service``, in one event. Variables that the service does not have are left out."""
+    ``service``, in one event. Variables that the service does not have are left out. Raises
+    ActionError 501 for a value that a variable does not allow; nothing has changed then."""
     target: Service | ServiceInstance = service.instance(number) if service.instances else service
-    with service.batch():
-        for key, value in values.items():
-            if (key if isinstance(key, str) else key[0]) in service:
-                target[key] = value
+    try:
+        with service.batch():
+            for key, value in values.items():
+                if (key if isinstance(key, str) else key[0]) in service:
+                    target[key] = value
+    except ValueError as error:
+        raise ActionError(501, f"Action Failed: {error}") from None
 
 
 def setters(
