@@ -10,6 +10,7 @@ import pytest
 
 from propchange import ActionError, Device, Service, StateVariable, action, argument, host
 from propchange.errors import RemoteProtocolError
+from propchange.upnp.standard import SwitchPower
 from tests.asyncio.conftest import RawDevice
 from tests.driver.test_one_class_both_ends import described, watching
 from tests.hostile.fronts import point, result
@@ -84,6 +85,40 @@ async def test_an_action_of_the_state_makes_the_event_that_the_state_reads(
         await until(lambda: watched.state.temperature == 99.5)
         await until(lambda: watched.events[-1:] or True)
         assert watched.subscription.values[Oven.temperature] == 99.5
+
+
+class SpeltSwitch(Service, type="urn:schemas-upnp-org:service:SwitchPower:1"):
+    """SwitchPower with the arguments as some makes spell them."""
+
+    target = StateVariable("boolean", evented=False)
+    status = StateVariable("boolean")
+
+    @action(arguments={"value": argument(target, name="NewTargetValue")})
+    def set_target(self, value: bool) -> None:
+        self.target = self.status = value
+
+    @action(returns={"ret_target_value": target})
+    def get_target(self) -> bool:
+        return self.target
+
+    @action(returns={"resultStatus": status})
+    def get_status(self) -> bool:
+        return self.status
+
+
+async def test_a_device_that_spells_the_arguments_of_a_standard_differently_is_called(
+    point: Any,
+) -> None:
+    async with (
+        host(Device("Lamp", services=[SpeltSwitch()]), interface="127.0.0.1") as hosted,
+        point() as (control_point, _),
+    ):
+        device = await result(control_point.device(hosted.description_url))
+        lamp = device[SwitchPower].control
+        assert await result(lamp.set_target(True)) is None
+        assert await result(lamp.get_target()) is True
+        assert await result(lamp.get_status()) is True
+        assert "newTargetValue" in " ".join(device[SwitchPower].problems)
 
 
 async def test_wrong_parameters_are_errors_before_anything_is_sent(point: Any) -> None:

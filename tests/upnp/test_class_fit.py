@@ -9,7 +9,14 @@ import pytest
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.action_methods import action
 from propchange.upnp.actions import Action, Argument
-from propchange.upnp.class_fit import ClassFit, class_problems, getters, is_evented
+from propchange.upnp.class_fit import (
+    ClassFit,
+    class_outputs,
+    class_problems,
+    device_inputs,
+    getters,
+    is_evented,
+)
 from propchange.upnp.remote_state import actions_of
 from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
@@ -209,3 +216,41 @@ def test_a_difference_is_new_once() -> None:
     assert not fit.compare(contents(silent=("Door",)))
     assert not fit.compare(good)
     assert fit.problems == ()
+
+
+def action_with(*arguments: str) -> Action:
+    """``"in A"`` and ``"out B"``, each a string."""
+    made = []
+    for text in arguments:
+        direction, name = text.split(" ")
+        made.append(Argument(name, direction, StateVariable("string", name="X")))  # type: ignore[arg-type]  # in or out
+    return Action("Do", tuple(made))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "sent"),
+    [
+        (("in newValue", "in B"), {"newValue": 1, "B": 2}),
+        (("in NewValue", "in b"), {"NewValue": 1, "b": 2}),
+        (("in new_value", "in NEWVALUE", "in newValue", "in B"), {"newValue": 1, "B": 2}),
+        (("in Other",), {"newValue": 1, "B": 2}),
+    ],
+)
+def test_in_arguments_are_spelled_like_those_of_the_device(
+    theirs: tuple[str, ...], sent: dict[str, object]
+) -> None:
+    assert device_inputs({"newValue": 1, "B": 2}, action_with(*theirs)) == sent
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ({"a": 1, "B": 2}, {"A": 1, "B": 2}),
+        ({"a": 1, "A": 2}, {"a": 1, "A": 2}),
+        ({"C": 1}, {"C": 1}),
+    ],
+)
+def test_out_arguments_are_spelled_like_those_of_the_class(
+    values: dict[str, object], read: dict[str, object]
+) -> None:
+    assert class_outputs(values, action_with("out A", "out B")) == read

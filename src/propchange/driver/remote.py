@@ -31,7 +31,7 @@ from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolE
 from propchange.printable import printable
 from propchange.upnp.action_methods import ActionMethod
 from propchange.upnp.actions import Action
-from propchange.upnp.class_fit import ClassFit
+from propchange.upnp.class_fit import ClassFit, class_outputs, device_inputs
 from propchange.upnp.description import (
     Base,
     DeviceDescription,
@@ -393,6 +393,8 @@ class DescribedService(Generic[S_co]):
         if declared is None:
             there = ", ".join(map(printable, actions)) or "none"
             raise LookupError(f"{self._called} has no action {name!r}; there are: {there}")
+        if method is not None:
+            values = device_inputs(values, declared)
         texts = declared.write_inputs(values)
         if not self.description.control_url:
             problem = self.description.control_url_problem or "it has no controlURL"
@@ -416,6 +418,7 @@ class DescribedService(Generic[S_co]):
             driver.warnings.warn(key, f"the answer to {where}: {problem}")
         if method is None:
             return outputs
+        outputs = class_outputs(outputs, method.action)
         if mistakes and any(outputs.get(each.name) is None for each in method.action.outputs):
             raise RemoteProtocolError(f"{where}: {'; '.join(mistakes)}")
         return method.result_of(outputs)

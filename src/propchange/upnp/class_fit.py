@@ -10,6 +10,7 @@ from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import printable
 from propchange.upnp.action_methods import ActionMethod
+from propchange.upnp.action_tying import same_name
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.instances import LAST_CHANGE
 from propchange.upnp.remote_state import actions_of
@@ -53,6 +54,28 @@ class ClassFit:
         before, self._contents = self.problems, contents
         self.problems = class_problems(self._class, contents)
         return bool(self.problems) and self.problems != before
+
+
+def device_inputs(values: Mapping[str, object], theirs: Action) -> dict[str, object]:
+    """``values`` of in arguments by the names of the class, with the names of the device for those
+    that differ in case only. Devices spell the arguments of one standard differently, such as
+    NewTargetValue and newTargetValue of SwitchPower."""
+    names = {same_name(each.name): each.name for each in theirs.inputs}
+    exact = {each.name for each in theirs.inputs}
+    return {
+        name if name in exact else names.get(same_name(name), name): value
+        for name, value in values.items()
+    }
+
+
+def class_outputs(outputs: Mapping[str, Any], ours: Action) -> dict[str, Any]:
+    """``outputs`` of the device with the names of the class for those that differ in case only."""
+    exact = {each.name for each in ours.outputs}
+    names = {same_name(name): name for name in exact - outputs.keys()}
+    return {
+        name if name in exact else names.get(same_name(name), name): value
+        for name, value in outputs.items()
+    }
 
 
 def is_evented(variable: StateVariable[Any], contents: ServiceContents) -> bool:
