@@ -248,8 +248,8 @@ def test_the_room_exports_these_names_and_no_other(room):
 
 SUBSCRIPTION = """
     accepted callback close diagnose event_url expires_in full_state gaps granted last_event_at
-    last_event_in losses merged problems record renewals service sid state status status_cause
-    status_reason values
+    last_event_in losses merged polled problems record renewals service sid state status
+    status_cause status_reason values
 """
 DEVICE = """
     description device_type friendly_name multicast_events services services_named udn url
@@ -276,7 +276,7 @@ MEMBERS = {
     "propchange.Sighting": SIGHTING,
     "propchange.HostedDevice": HOSTED_DEVICE,
     "propchange.Event": """
-        changes details is_initial left_out merged problems seq sid subscription
+        changes details is_initial left_out merged polled problems seq sid subscription
     """,
     "propchange.StatusChange": "cause count http_status index reason status subscription",
     # With the names that an EventServer of Cohen3's reads and calls.

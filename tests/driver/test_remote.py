@@ -71,7 +71,7 @@ def test_of_several_services_with_one_service_id_the_likest_is_the_same(
 def test_a_service_that_is_not_there_any_more_is_named() -> None:
     with pytest.raises(DescriptionError, match="no service B any more; there are: urn:x:service"):
         same_service(description(service("/1")), service("/1", id="B"))
-    with pytest.raises(DescriptionError, match="Switch sends no events any more"):
+    with pytest.raises(DescriptionError, match="Switch sends no events: its eventSubURL is empty"):
         same_service(description(service("")), service("/1"))
     with pytest.raises(DescriptionError, match="another device now: uuid:2, not uuid:1"):
         same_service(description(udn="uuid:2"), service("/1"))

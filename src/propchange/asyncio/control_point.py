@@ -17,6 +17,7 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
+from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
 from propchange.driver.sockets import ports_of
 
 
@@ -146,11 +147,19 @@ class ControlPoint(ControlPointView[Sighting]):
         wait: bool = True,
         duration: int | None = None,
         variables: Iterable[str] = (),
+        poll: PollFunction | None = None,
+        poll_interval: float = POLL_INTERVAL,
     ) -> Subscription:
         """A subscription to an event URL. There is no description, so values are texts. Enter it
-        with ``async with``. The arguments are those of ``RemoteService.subscribe``."""
+        with ``async with``. The arguments are those of ``RemoteService.subscribe``; ``poll`` is a
+        function."""
         return Subscription(
-            self._begun(), event_url, wait=wait, duration=duration, variables=variables
+            self._begun(),
+            event_url,
+            wait=wait,
+            duration=duration,
+            variables=variables,
+            **poll_options(poll, poll_interval, None),
         )
 
     def multicast_events(

@@ -11,6 +11,7 @@ from propchange.asyncio.subscription import Subscription
 from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
+from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
 from propchange.upnp.action_methods import ActionMethod
@@ -97,6 +98,8 @@ class RemoteService(DescribedService[S_co]):
         wait: bool = True,
         duration: int | None = None,
         variables: Iterable[str] = (),
+        poll: PollFunction | bool | None = None,
+        poll_interval: float = POLL_INTERVAL,
     ) -> Subscription[S_co]:
         """A subscription to this service. Enter it with ``async with``. With ``wait`` entering
         returns once the subscription is granted; without, it returns at once. ``duration`` in
@@ -104,10 +107,24 @@ class RemoteService(DescribedService[S_co]):
         empty: all. With ``uda="2.0"`` the device is asked to send only these (STATEVAR). It does so
         only if it accepts all of them: see ``Subscription.accepted``.
 
-        Raises DescriptionError if the service has no eventing, or no usable event URL."""
-        self._check_eventing()
+        ``poll`` reads the values while no events come: SUBSCRIBE is refused or has no answer, or
+        the subscription is DEAF. It is a function or coroutine function without arguments that
+        returns a mapping of variables to values or their texts; True calls the Get actions of the
+        service. It is called every ``poll_interval`` seconds. What has changed is an event of the
+        same stream, with ``Event.polled``. SUBSCRIBE is sent again meanwhile, and the first real
+        event ends the polling. With ``poll`` a refusal raises nothing: entering returns, also with
+        ``wait``. An exception of the function is logged, and the polls go on.
+
+        Without ``poll``, raises DescriptionError if the service has no eventing, or no usable event
+        URL."""
         return Subscription(
-            self._driver, self.event_url, self, wait=wait, duration=duration, variables=variables
+            self._driver,
+            self._url_to_subscribe(polled=bool(poll)),
+            self,
+            wait=wait,
+            duration=duration,
+            variables=variables,
+            **poll_options(poll, poll_interval, self),
         )
 
     def multicast_events(self, *, level: str | Collection[str] | None = None) -> MulticastEvents:

@@ -25,7 +25,8 @@ class Subscription(DrivenSubscription[S_co]):
     Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``. Enter it once, with
     ``async with``: that subscribes. With ``wait`` entering returns once the subscription is
     granted, and raises SubscriptionRefused or ConnectionFailed if it is not. Without ``wait`` it
-    returns at once, and SUBSCRIBE is sent until it is granted.
+    returns at once, and SUBSCRIBE is sent until it is granted. With ``wait`` and ``poll`` it
+    returns once the subscription is granted, or its values are polled.
 
     ``async for`` over it yields the events in order, and ends when the subscription is closed.
     :meth:`updates` yields the status changes too. One task at a time may iterate. Leaving the
@@ -147,6 +148,8 @@ class Subscription(DrivenSubscription[S_co]):
         if isinstance(outcome, StatusChange):
             if outcome.status is Status.CLOSED:
                 settle(self._closed, None)
+            if self.polled:
+                settle(self._granted, None)
             error = refusal_of(outcome, self.event_url)
             if error is not None and self._wait and not self._granted.done():
                 self._granted.set_exception(error)

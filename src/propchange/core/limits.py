@@ -643,6 +643,14 @@ class Limits:
     The largest standard actions have about 20. A call with more is answered with 402. Bounds the
     work for each argument of an unknown call."""
 
+    poll_seconds: float = 60.0
+    """Seconds that one poll of values may take, while no events come. A device has 30 for one
+    action. Then the poll is given up. Bounds a function of the program that does not end."""
+
+    poll_actions: int = 32
+    """Actions that one poll of values calls. A RenderingControl has about 20 that return its state
+    variables. Bounds the requests that the service description of a device can cause."""
+
     variable_name_characters: int = 1_024
     """Characters of the name of a state variable, or of a variable and its channel in a LastChange.
     UDA wants fewer than 32 (UDA 2.0 §2.5). Bounds the memory for the names of values: a device can

@@ -50,6 +50,7 @@ from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
+from propchange.driver.polling import PollFunction, Polls
 from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
@@ -145,6 +146,14 @@ class SubscriberDriver:
             excluded=self.addresses.excludes,
         )
         self.tasks = Tasks(runtime)
+        self._polls = Polls(
+            runtime,
+            self.protocol,
+            self.tasks,
+            limits=limits,
+            warnings=self.warnings,
+            changed=self._queue_drain,
+        )
         self.multicast = MulticastReceiving(
             runtime,
             self.protocol,
@@ -296,11 +305,14 @@ class SubscriberDriver:
         describe_first: bool = False,
         variables: Iterable[str] = (),
         device: Hashable = None,
+        poll: PollFunction | None = None,
         **options: Any,
     ) -> SubscriptionRecord:
         """Begin a subscription. With ``wait`` the first failure ends it, with the status REFUSED.
-        Without ``wait`` SUBSCRIBE is sent again. The other arguments are those of
-        :meth:`.SubscriberProtocol.subscribe`; for a service, ``device`` is the UDN of its device.
+        Without ``wait``, and with ``poll``, SUBSCRIBE is sent again. ``poll`` reads the values
+        while no events come. A service without an event URL is looked for in the description again.
+        The other arguments are those of :meth:`.SubscriberProtocol.subscribe`; for a service,
+        ``device`` is the UDN of its device.
 
         Raises RuntimeError if there is no port for events yet, or the control point is
         closed."""
@@ -311,11 +323,12 @@ class SubscriberDriver:
         giver = None
         if service is not None:
             giver = service.device.description.host
+            describe_first = describe_first or not service.event_url
         now = self.now()
         record = self.protocol.subscribe(
             event_url,
             now,
-            persistent=not wait,
+            persistent=not wait or poll is not None,
             describable=service is not None,
             describe_first=describe_first and service is not None,
             device=device if service is None else service.description.udn,
@@ -325,6 +338,8 @@ class SubscriberDriver:
         )
         self.subscriptions[record] = subscription
         self._givers[record] = giver
+        if poll is not None:
+            self._polls.add(record, poll)
         if self.addresses_due is None:
             self._look_at_addresses(now)
         self._queue_drain()
@@ -499,6 +514,7 @@ class SubscriberDriver:
             for request in self.protocol.take_requests():
                 self.tasks.start(self._run(request))
             self.calls.begin(self.protocol.take_turns())
+            self._polls.begin(self.protocol.polling.take())
             deadlines = (self.protocol.next_deadline(), self.addresses_due)
             self._timer.set(min((when for when in deadlines if when is not None), default=None))
 
@@ -529,6 +545,7 @@ class SubscriberDriver:
             outcome = outcome._replace(subscription=subscription)
             if outcome.status is Status.CLOSED:
                 del self.subscriptions[record], self._givers[record]
+                self._polls.end(record)
             if self._tap is not None:
                 self._tap(outcome)
             subscription._receive(outcome)

@@ -295,12 +295,17 @@ class DescribedService(Generic[S_co]):
         contents = self._plain._contents
         return contents is None or any(each.evented for each in contents.variables.values())
 
-    def _check_eventing(self) -> None:
-        if not self.event_url:
-            called = f"{self.unique_name} of {self.device.friendly_name}"
-            if problem := self.description.event_url_problem:
-                raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
-            raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
+    def _url_to_subscribe(self, *, polled: bool) -> str:
+        """The event URL. If there is none, and the values are ``polled``: the URL of the
+        description, which is then read again and again, until it has an event URL."""
+        if self.event_url:
+            return self.event_url
+        if polled:
+            return self.device.url
+        called = f"{self.unique_name} of {self.device.friendly_name}"
+        if problem := self.description.event_url_problem:
+            raise DescriptionError(f"{called} cannot be subscribed to: {problem}")
+        raise DescriptionError(f"{called} sends no events (its eventSubURL is empty)")
 
     async def _read_contents(
         self, host: Endpoint | None = None, seconds: float | None = None
@@ -561,7 +566,8 @@ def same_service(description: DeviceDescription, service: ServiceDescription) ->
     if same:
         found = max(same, key=lambda each: _likeness(each, service))
         if not found.event_url:
-            raise DescriptionError(f"{found.name} sends no events any more")
+            problem = found.event_url_problem or "its eventSubURL is empty"
+            raise DescriptionError(f"{found.name} sends no events: {problem}")
         return found
     known = ", ".join(each.service_id for each in services) or "none"
     raise DescriptionError(

@@ -17,6 +17,7 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
+from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
 from propchange.driver.sockets import ports_of
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
@@ -175,6 +176,8 @@ class ControlPoint(ControlPointView[Sighting]):
         convert: Convert | None = None,
         device: Hashable = None,
         variables: Iterable[str] = (),
+        poll: PollFunction | bool | None = None,
+        poll_interval: float = POLL_INTERVAL,
     ) -> Subscription[Any]:
         """Subscribe to an event URL, or to a service of a :meth:`device`. The subscription is
         renewed, and made again after a gap, an expiry or a restart of the device. A service is
@@ -188,8 +191,9 @@ class ControlPoint(ControlPointView[Sighting]):
         ``convert`` maps variables to functions that make values of texts, such as
         ``{name: variable.parse …}``; None: values are texts. The values of a service have the types
         that its description declares. ``device`` is the key for :meth:`device_gone`; for a service
-        it is the UDN of its device. ``variables`` are those of
-        :meth:`propchange.RemoteService.subscribe`.
+        it is the UDN of its device. ``variables``, ``poll``, which may return a Deferred, and
+        ``poll_interval`` are those of :meth:`propchange.RemoteService.subscribe`; for an event URL
+        ``poll`` is a function.
 
         Raises RuntimeError before :meth:`listen` and after :meth:`close`, DescriptionError for a
         service without eventing, and as ``SubscriberProtocol.subscribe``.
@@ -197,7 +201,13 @@ class ControlPoint(ControlPointView[Sighting]):
         self._driver.check_open()
         if not isinstance(to, str):
             return to.subscribe(
-                on_event, on_status=on_status, wait=wait, duration=duration, variables=variables
+                on_event,
+                on_status=on_status,
+                wait=wait,
+                duration=duration,
+                variables=variables,
+                poll=poll,
+                poll_interval=poll_interval,
             )
         return Subscription(
             self._driver,
@@ -209,6 +219,7 @@ class ControlPoint(ControlPointView[Sighting]):
             variables=variables,
             convert=convert,
             device=device,
+            **poll_options(poll, poll_interval, None),
         )
 
     def multicast_events(

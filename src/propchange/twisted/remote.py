@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
+from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.sightings import SeenDevice
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
@@ -76,21 +77,24 @@ class RemoteService(DescribedService[S_co]):
         wait: bool = False,
         duration: int | None = None,
         variables: Iterable[str] = (),
+        poll: PollFunction | bool | None = None,
+        poll_interval: float = POLL_INTERVAL,
     ) -> Subscription[S_co]:
         """Subscribe to this service. Values have the types of the service description. The
-        arguments are those of :meth:`ControlPoint.subscribe`.
+        arguments are those of :meth:`ControlPoint.subscribe`. ``poll`` may also be True.
 
-        Raises DescriptionError if the service has no eventing, or no usable event URL."""
-        self._check_eventing()
+        Without ``poll``, raises DescriptionError if the service has no eventing, or no usable event
+        URL."""
         return Subscription(
             self._driver,
-            self.event_url,
+            self._url_to_subscribe(polled=bool(poll)),
             on_event,
             on_status=on_status,
             wait=wait,
             duration=duration,
             variables=variables,
             service=self,
+            **poll_options(poll, poll_interval, self),
         )
 
     def multicast_events(

@@ -41,8 +41,8 @@ class Subscription(DrivenSubscription[S_co]):
         self.on_event = on_event
         self.on_status = on_status
         self.when_granted: Deferred[Subscription[S_co]] | None = Deferred() if wait else None
-        """With ``wait``: fires with the subscription once it is granted, or fails with
-        SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
+        """With ``wait``: fires with the subscription once it is granted or its values are polled,
+        or fails with SubscriptionRefused or ConnectionFailed. Without ``wait``: None."""
         self.closed: Deferred[None] = Deferred()
         self._record = driver.subscribe(self, event_url, wait=wait, describe_first=True, **options)
 
@@ -78,7 +78,7 @@ class Subscription(DrivenSubscription[S_co]):
         if self.when_granted is not None and not self.when_granted.called:
             if error is not None:
                 self.when_granted.errback(error)
-            elif isinstance(outcome, Granted):
+            elif isinstance(outcome, Granted) or self.polled:
                 self.when_granted.callback(self)
         if isinstance(outcome, StatusChange) and outcome.status is Status.CLOSED:
             self.closed.callback(None)
