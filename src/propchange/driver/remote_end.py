@@ -11,9 +11,11 @@ from typing import Any
 
 from propchange.core.subscriber.current_values import Values
 from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.values.lastchange import is_master
 from propchange.core.values.state_variables import StateVariable
+from propchange.printable import printable
 from propchange.upnp.action_methods import ActionMethod
-from propchange.upnp.class_fit import getters, is_evented
+from propchange.upnp.class_fit import getters, is_evented, listed
 from propchange.upnp.scpd import ServiceContents
 from propchange.upnp.service import Service
 
@@ -82,7 +84,7 @@ class ControlEnd:
         """The part of an error that names the calls which return the variable."""
         contents = self._contents
         calls = getters(name, self._class, {} if contents is None else contents.actions)
-        return f"; {' and '.join(calls)} asks the device" if calls else ""
+        return f"; {listed(calls)} asks the device" if calls else ""
 
 
 class StateEnd(ControlEnd):
@@ -106,17 +108,23 @@ class StateEnd(ControlEnd):
     def read(self, variable: StateVariable[Any]) -> Any:
         """The current value. Raises TypeError if it does not fit the class, LookupError if there is
         none, and RuntimeError before the subscription is entered."""
-        values = self._record.values
-        if variable.name in values:
-            return variable.typed(values[variable.name])
-        raise LookupError(self._why_missing(variable.name, variable))
+        record, name, channel = self._record, variable.name, variable.channel
+        if not is_master(channel):
+            # The attribute is another channel than that of ``values``.
+            value = record.instances.get((name, 0, channel))
+            found = value is not None
+        else:
+            value, found = record.values.get(name), name in record.values
+        if found:
+            return variable.typed(value)
+        raise LookupError(printable(self._why_missing(name, variable)))
 
     def read_named(self, name: str) -> Any:
         """The current value by the name on the wire. Raises as :meth:`read`."""
         values = self._record.values
         if name in values:
             return values[name]
-        raise LookupError(self._why_missing(name, None))
+        raise LookupError(printable(self._why_missing(name, None)))
 
     def read_instance(self, number: int, name: str, channel: str | None) -> Any:
         """The value of an instance that came by LastChange. Raises as :meth:`read`."""
@@ -127,7 +135,9 @@ class StateEnd(ControlEnd):
         if (name, number, channel) not in state:
             where = f"channel {channel} of " if channel else ""
             raise LookupError(
-                f"no event has brought {name} of {where}instance {number} of {self.called}"
+                printable(
+                    f"no event has brought {name} of {where}instance {number} of {self.called}"
+                )
             )
         value = state[name, number, channel]
         return value if variable is None else variable.typed(value)
@@ -146,12 +156,12 @@ class StateEnd(ControlEnd):
         if contents is not None:
             declared = contents.variables.get(name)
             if declared is None:
-                there = ", ".join(contents.variables) or "none"
+                there = listed(contents.variables)
                 return f"{self.called} has no state variable {name}; there are: {there}"
             if not is_evented(variable or declared, contents):
                 return f"{self.called} does not event {name}{self._or_call(name)}"
         if record.accepted is not None and name not in record.accepted:
-            there = ", ".join(record.accepted)
+            there = listed(record.accepted)
             return f"the subscription is for other variables: {there}{self._or_call(name)}"
         return (
             f"no event has brought {name} of {self.called} yet "

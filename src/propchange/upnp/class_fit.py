@@ -126,13 +126,13 @@ def _variable_problems(
         if variable.evented is not False and not is_evented(variable, contents):
             silent.append(name)
     if missing:
-        yield f"the device has no state variable {_listed(missing)}"
+        yield f"the device has no state variable {listed(missing)}"
     if silent:
-        yield f"the device does not event {_listed(silent)}"
+        yield f"the device does not event {listed(silent)}"
     if other:
-        yield f"values are read with the data types of the device: {_listed(other)}"
+        yield f"values are read with the data types of the device: {listed(other)}"
     if unreadable:
-        yield f"values cannot be read by the class: {_listed(unreadable)}"
+        yield f"values cannot be read by the class: {listed(unreadable)}"
 
 
 def _optional_variables(methods: Iterable[ActionMethod[Any, Any]]) -> set[str]:
@@ -178,11 +178,11 @@ def _action_problems(
                 missing.append(ours.name)
             continue
         if _names(ours.inputs) != _names(theirs.inputs):
-            takes = _listed(map(shown, sorted(_names(theirs.inputs))))
-            wanted = _listed(sorted(_names(ours.inputs)))
+            takes = listed(map(shown, sorted(_names(theirs.inputs))))
+            wanted = listed(sorted(_names(ours.inputs)))
             other.append(f"{ours.name} takes {takes} instead of {wanted}")
         if lacking := _names(ours.outputs) - _names(theirs.outputs):
-            other.append(f"{ours.name} does not return {_listed(sorted(lacking))}")
+            other.append(f"{ours.name} does not return {listed(sorted(lacking))}")
         kinds = {each.name: each.variable for each in theirs.arguments}
         other.extend(
             f"{each.name} of {ours.name} is {kinds[each.name].data_type.name} "
@@ -191,16 +191,17 @@ def _action_problems(
             if each.name in kinds and not _reads(each.variable, kinds[each.name])
         )
     if missing:
-        yield f"the device has no action {_listed(missing)}"
+        yield f"the device has no action {listed(missing)}"
     if other:
-        yield f"actions are different: {_listed(other)}"
+        yield f"actions are different: {listed(other)}"
 
 
 def _names(arguments: Iterable[Argument]) -> set[str]:
     return {each.name for each in arguments}
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence. Of a long list the first ones, and the number of the others."""
     every = list(names)
     more = len(every) - _MOST_NAMED
     named = ", ".join(every[:_MOST_NAMED]) or "nothing"
