@@ -21,6 +21,7 @@ from propchange import ActionError, Device, Service, StateVariable, action, host
 from propchange.cli.call import call, read_arguments
 from propchange.cli.exit_status import CommandFailed
 from propchange.upnp.actions import Action, Argument
+from propchange.upnp.soap import build_answer, build_fault
 from tests.asyncio.announcing import Announcer
 from tests.cli.conftest import HOSTILE, PATIENCE, Ran, Requests, Silent
 
@@ -316,6 +317,131 @@ def test_a_long_answer_is_printed_whole_for_a_slow_reader(
     out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert len(json.loads(out)["arguments"]["Note"]) == 300_000
+
+
+# --- devices that do it wrongly ---
+
+LAMP = "urn:example-org:service:Lamp:1"
+SCPD = """<scpd xmlns="urn:schemas-upnp-org:service-1-0"><actionList><action><name>Dim</name>
+<argumentList><argument><name>To</name><direction>in</direction>
+<relatedStateVariable>Level</relatedStateVariable></argument><argument><name>At</name>
+<direction>out</direction><relatedStateVariable>Level</relatedStateVariable></argument><argument>
+<name>Lost</name><direction>in</direction><relatedStateVariable>Nowhere</relatedStateVariable>
+</argument></argumentList></action></actionList><serviceStateTable>
+<stateVariable sendEvents="no"><name>Level</name><dataType>ui2</dataType></stateVariable>
+</serviceStateTable></scpd>"""
+
+
+def service_element(name: str) -> str:
+    return (
+        f"<service><serviceType>urn:example-org:service:{name}:1</serviceType>"
+        f"<serviceId>urn:example-org:serviceId:{name}</serviceId><SCPDURL>/{name}</SCPDURL>"
+        "<controlURL>/control</controlURL><eventSubURL></eventSubURL></service>"
+    )
+
+
+DESCRIPTION = (
+    '<root xmlns="urn:schemas-upnp-org:device-1-0"><specVersion><major>1</major><minor>0</minor>'
+    "</specVersion><device><deviceType>urn:x:device:Y:1</deviceType><friendlyName>Desk"
+    "</friendlyName><manufacturer>m</manufacturer><modelName>m</modelName><UDN>uuid:1</UDN>"
+    f"<serviceList>{service_element('Broken')}{service_element('Lamp')}</serviceList></device>"
+    "</root>"
+)
+
+
+def answer_of(body: bytes, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d X\r\nCONTENT-LENGTH: %d\r\n\r\n" % (status, len(body)) + body
+
+
+@pytest.fixture
+def desk(loop: Any) -> Iterator[Any]:
+    """A device that answers POST with ``desk.answer``; empty: it closes the connection."""
+    desk = SimpleNamespace(answer=b"", posts=0)
+    documents = {"/": DESCRIPTION, "/Lamp": SCPD}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, path, _ = head.split(" ", 2)
+        if method == "POST":
+            await reader.readexactly(int(re.findall(r"(?i)content-length: *(\d+)", head)[0]))
+            desk.posts += 1
+            writer.write(desk.answer)
+        else:
+            document = documents.get(path, "")
+            writer.write(answer_of(document.encode(), 200 if document else 404))
+        writer.close()
+
+    server = loop.run(asyncio.start_server(serve, "127.0.0.1", 0))
+    desk.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    yield desk
+    loop.run(asyncio.wait_for(close(server), PATIENCE))
+
+
+async def close(server: asyncio.Server) -> None:
+    server.close()
+    await server.wait_closed()
+
+
+DIM = ("Lamp", "Dim", "To=5", "Lost=x")
+
+
+def test_a_service_that_cannot_be_read_is_listed_with_the_reason(
+    desk: Any, propchange: Propchange
+) -> None:
+    ran = propchange("call", desk.url)
+    broken, lamp = objects(ran)
+    assert ran.status == 0
+    assert (broken["service"], broken["actions"]) == ("Broken", None)
+    assert "was answered with 404" in broken["problem"]
+    assert (lamp["service"], lamp["actions"], lamp["problem"]) == ("Lamp", ["Dim"], None)
+
+
+def test_what_is_wrong_in_a_service_description_is_listed(
+    desk: Any, propchange: Propchange
+) -> None:
+    ran = propchange("call", desk.url, "Lamp")
+    *problems, dim = objects(ran)
+    assert ran.status == 0
+    assert {each["kind"] for each in problems} == {"problem"}
+    assert any("Nowhere" in each["problem"] for each in problems)
+    assert [each["name"] for each in dim["arguments"]] == ["To", "At", "Lost"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "arguments", "said"),
+    [
+        ({"At": "bright\x85"}, {"At": None}, "the text 'bright\\x85' does not fit ui2"),
+        ({}, {}, "the out argument At is missing"),
+        ({"At": "5", "More": "x"}, {"At": 5, "More": "x"}, "has no out argument 'More'"),
+    ],
+)
+def test_what_is_wrong_in_an_answer_is_said(
+    desk: Any,
+    propchange: Propchange,
+    texts: dict[str, str],
+    arguments: dict[str, object],
+    said: str,
+) -> None:
+    desk.answer = answer_of(build_answer(LAMP, "Dim", texts))
+    ran = propchange("call", desk.url, *DIM)
+    assert objects(ran)[0]["arguments"] == arguments
+    assert said in ran.err
+    assert (ran.status, ran.err.count("\n")) == (0, 1)
+
+
+def test_a_call_without_an_answer_is_not_sent_again(desk: Any, propchange: Propchange) -> None:
+    ran = propchange("call", desk.url, *DIM)
+    assert (ran.status, ran.out, desk.posts) == (1, "", 1)
+    assert ran.err.count("\n") == 1
+
+
+def test_a_description_of_a_fault_is_cut_on_the_terminal(desk: Any, propchange: Propchange) -> None:
+    desk.answer = answer_of(build_fault(701, "x" * 200_000), 500)
+    ran = propchange("call", desk.url, *DIM)
+    assert ran.status == 3
+    assert ran.err.startswith("propchange: 701: xxx")
+    assert len(ran.err) < 5_000
+    assert len(objects(ran)[0]["description"]) == 200_000
 
 
 # --- the command line ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -30,6 +31,9 @@ from propchange.cli.targets import Names, Target, find_devices
 from propchange.core.values.data_types import shown
 from propchange.upnp.actions import Action
 from propchange.upnp.device_file import nearest
+
+_READERS = 4
+"""Service descriptions that are read at the same time. A small device serves few connections."""
 
 _NAMES_SHOWN = 64
 """Names that an error lists. A service description may have thousands."""
@@ -170,20 +174,27 @@ async def _list_actions(
 
 async def _list_services(devices: Sequence[RemoteDevice], writer: Writer, form: LineFormat) -> None:
     """Print the services that have actions, and those whose description cannot be read."""
-    # One after the other: a small device serves few connections at a time.
-    printed = 0
-    for service, source in _sources(devices).items():
+    at_once = asyncio.Semaphore(_READERS)
+
+    async def read(service: RemoteService, source: Source) -> ServiceLine:
         actions: tuple[str, ...] | None = None
         problem = None
-        try:
-            actions = tuple(await service.actions())
-        except (PropchangeError, ValueError) as error:
-            problem = str(error)
-        if actions or problem:
-            printed += 1
-            line = ServiceLine(now(), source, service.service_type, actions, problem)
-            writer.put(form.service(line))
-            await writer.room()
+        async with at_once:
+            try:
+                actions = tuple(await service.actions())
+            except (PropchangeError, ValueError) as error:
+                problem = str(error)
+        return ServiceLine(now(), source, service.service_type, actions, problem)
+
+    printed = 0
+    async with asyncio.TaskGroup() as tasks:
+        read_in_order = [tasks.create_task(read(*each)) for each in _sources(devices).items()]
+        for reading in read_in_order:
+            line = await reading
+            if line.actions or line.problem:
+                printed += 1
+                writer.put(form.service(line))
+                await writer.room()
     if not printed:
         devices_named = ", ".join(device.friendly_name or device.url for device in devices)
         raise CommandFailed(f"no service of {devices_named} has actions")

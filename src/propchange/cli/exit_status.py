@@ -31,6 +31,10 @@ from propchange.cli.lines import escape
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
+_MOST_CHARACTERS = 4_000
+"""Characters of a line on standard error. A device chooses the description of a fault."""
+
+
 class CommandFailed(Exception):
     """The command cannot continue. The message is one line for the user; ``more`` are further
     lines."""
@@ -58,12 +62,16 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
         return 128 + signal.SIGINT
     except (CommandFailed, PropchangeError) as error:
         lines = error.lines if isinstance(error, CommandFailed) else (str(error),)
-        text = "".join(f"propchange: {escape(line)}\n" for line in lines)
+        text = "".join(f"propchange: {escape(_cut(line))}\n" for line in lines)
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 print(text, end="", file=sys.stderr, flush=True)
         return error.status if isinstance(error, CommandFailed) else _status_of(error)
     return 128 + received if received and not endless else 0
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…"
 
 
 def _status_of(error: PropchangeError) -> int:
