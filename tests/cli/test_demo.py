@@ -85,7 +85,7 @@ def test_everything_moves_and_stays_within_its_range(seed: int) -> None:
             for variable, value in service.values.items():
                 seen.setdefault(variable, set()).add(value)
 
-    moving = ("Temperature", "Alarm", "CurrentTrack", "CurrentTrackMetaData", "Volume", "Mute")
+    moving = ("Temperature", "Alarm", "CurrentTrack", "CurrentTrackURI", "Volume", "Mute")
     assert all(len(seen[name]) > 1 for name in moving)
     assert all(-20 < value < 60 for value in seen["Temperature"])  # type: ignore[operator] # values are numbers here
 
@@ -103,7 +103,7 @@ def test_what_a_control_point_has_done_stays() -> None:
     player.invoke("Play", {"InstanceID": 0, "Speed": "1"})
     for _ in range(20):
         player.step(random.Random(1))
-    assert (player.current_track, player.current_track_meta_data) == (1, "b")
+    assert (player.current_track, player.current_track_uri) == (1, "http://a")
 
 
 def test_the_alarm_tells_that_it_is_too_warm() -> None:

@@ -30,28 +30,20 @@ _MODEL = "propchange demo"
 
 _STEP_SECONDS = 0.8
 
-_TRACKS = ("Clair de lune", "Gymnopédie No. 1", "The Lark Ascending", "Spiegel im Spiegel")
+_TRACKS = tuple(
+    f"http://media.example/{name}.flac"
+    for name in ("clair-de-lune", "gymnopedie-1", "the-lark-ascending", "spiegel-im-spiegel")
+)
 
 
 _STATES = ("STOPPED", "PLAYING", "PAUSED_PLAYBACK", "NO_MEDIA_PRESENT")
 
-_PICTURE = [
+_LEFT_OUT = [
     name
     for name in RenderingControl().variables
     if name not in ("LastChange", "PresetNameList", "Mute", "Volume")
     and not name.startswith("A_ARG_TYPE_")
 ]
-
-
-def _metadata(title: str) -> str:
-    """The metadata of a track, in DIDL-Lite."""
-    return (
-        '<DIDL-Lite xmlns="urn:schemas-upnp-org:metadata-1-0/DIDL-Lite/" '
-        'xmlns:dc="http://purl.org/dc/elements/1.1/" '
-        'xmlns:upnp="urn:schemas-upnp-org:metadata-1-0/upnp/">'
-        f'<item id="{title}" parentID="0" restricted="1"><dc:title>{title}</dc:title>'
-        "<upnp:class>object.item.audioItem.musicTrack</upnp:class></item></DIDL-Lite>"
-    )
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
@@ -74,7 +66,7 @@ class Player(SimulatedTransport):
     transport_state = StateVariable("string", initial="PLAYING", allowed=_STATES)
     number_of_tracks = StateVariable("ui4", initial=len(_TRACKS))
     current_track = StateVariable("ui4", initial=1)
-    current_track_meta_data = StateVariable("string", initial=_metadata(_TRACKS[0]))
+    current_track_uri = StateVariable("string", initial=_TRACKS[0], name="CurrentTrackURI")
 
     def step(self, randomness: random.Random) -> None:
         """Go to the next track, or stay, while it plays and has more than one."""
@@ -83,10 +75,10 @@ class Player(SimulatedTransport):
             with self.batch():
                 self.current_track = track
                 if self.number_of_tracks == len(_TRACKS):
-                    self.current_track_meta_data = _metadata(_TRACKS[track - 1])
+                    self.current_track_uri = _TRACKS[track - 1]
 
 
-class Sound(SimulatedRendering, without=_PICTURE):
+class Sound(SimulatedRendering, without=_LEFT_OUT):
     """The volume of the simulated media renderer."""
 
     volume = StateVariable("ui2", initial=30, minimum=0, maximum=100, step=1)
