@@ -13,6 +13,7 @@ import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import Granted
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.control_point import SubscriberDriver
@@ -50,6 +51,18 @@ ACTIONS = {
         Action("Reset"),
     )
 }
+
+
+class Held:
+    """A subscription of the program."""
+
+    service = None
+
+    def __init__(self) -> None:
+        self.grants = 0
+
+    def _receive(self, outcome: Any, /) -> None:
+        self.grants += isinstance(outcome, Granted)
 
 
 class Device(DescribedDevice[DescribedService]):
@@ -106,7 +119,8 @@ async def lamp_of(
     finally:
         await driven.run(driver.close())
         assert not driver._requests._open
-        assert not driver.protocol._requests.slots._devices
+        devices = driver.protocol._requests.slots._devices.values()
+        assert not any(each.calls or each.calls_under_way for each in devices)
 
 
 def answering(raw: Any, *answers: Any) -> None:
@@ -530,6 +544,128 @@ async def test_calls_and_subscribes_share_the_slots_of_a_device(
         go.set()
         assert await asyncio.gather(*calls) == 10 * [{}]
         assert max(open_at_once) < most
+
+
+async def test_calls_that_hang_do_not_hold_back_requests_of_eventing(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        answering(raw, None)
+        calls = [lamp.begin("Reset", timeout=20) for _ in range(20)]
+        await until(lambda: len(raw.requests) == DEFAULT_LIMITS.requests_per_device - 1)
+        held = Held()
+        record = lamp.driver.subscribe(held, raw.event_url, wait=False)
+        await until(lambda: held.grants == 1)
+        lamp.driver.unsubscribe(record)
+        await until(lambda: raw.of("UNSUBSCRIBE"))
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_subscribes_that_hang_do_not_hold_back_calls(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        answering(raw, answer())
+        raw.answers["SUBSCRIBE"] = None
+        for _ in range(20):
+            lamp.driver.subscribe(Held(), raw.event_url, wait=False)
+        await until(lambda: len(raw.requests) == DEFAULT_LIMITS.requests_per_device - 1)
+        for _ in range(3):
+            assert await lamp.call("Reset", timeout=20) == {}
+
+
+# --- where a device is called ---
+
+
+@pytest.mark.parametrize(
+    ("base", "control", "target"),
+    [
+        ("", "/control", "/control"),
+        ("", "control?a=b%20c", "/control?a=b%20c"),
+        ("", "{root}/x/control", "/x/control"),
+        ("{root}/deep/", "control", "/deep/control"),
+        ("{root}", "control", "/control"),
+    ],
+)
+async def test_a_control_url_may_be_relative_or_absolute(
+    driven: Any, raw_device: Any, base: str, control: str, target: str
+) -> None:
+    async with raw_device() as raw:
+        root = f"http://127.0.0.1:{raw.port}"
+        written = raw.documents["/description.xml"].decode()
+        if base:
+            url_base = f"<URLBase>{base.format(root=root)}</URLBase><device>"
+            written = written.replace("<device>", url_base, 1)
+            raw.documents["/deep/scpd.xml"] = raw.documents["/scpd.xml"]
+            written = written.replace(">/scpd.xml<", ">scpd.xml<")
+        written = written.replace(">/control<", f">{control.format(root=root)}<")
+        raw.documents["/description.xml"] = written.encode()
+        answering(raw, answer())
+        async with lamp_of(driven, raw) as lamp:
+            await lamp.call("Reset")
+            assert raw.of("POST")[0].target == target
+
+
+async def test_a_device_with_a_name_is_called_by_its_name(driven: Any, raw_device: Any) -> None:
+    async with raw_device() as raw:
+        answering(raw, answer())
+        url = f"http://localhost:{raw.port}/description.xml"
+        async with lamp_of(driven, raw, url=url) as lamp:
+            before = raw.connections
+            for _ in range(2):
+                await lamp.call("Reset")
+            assert raw.requests[0].fields["host"] == f"localhost:{raw.port}"
+            assert raw.connections == before + 1
+
+
+async def test_a_device_that_has_moved_is_called_at_its_new_url(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as raw, raw_device() as moved, lamp_of(driven, raw) as lamp:
+        answering(raw, answer())
+        answering(moved, answer())
+        await lamp.call("Reset")
+        documents = lamp.driver.documents
+        description = await driven.run(documents.description(moved.description_url))
+        lamp.device._relocate(description)
+        await lamp.call("Reset")
+        assert len(raw.of("POST")) == len(moved.of("POST")) == 1
+
+
+async def test_a_device_with_an_ipv6_address_is_called_there(driven: Any, raw_device: Any) -> None:
+    raw = raw_device()
+    raw.host = "::1"
+    async with raw:
+        answering(raw, answer())
+        url = f"http://[::1]:{raw.port}/description.xml"
+        async with lamp_of(driven, raw, url=url, interface=None) as lamp:
+            for _ in range(2):
+                await lamp.call("Reset")
+            assert raw.requests[0].fields["host"] == f"[::1]:{raw.port}"
+            assert lamp.kept == 1
+
+
+async def test_a_link_local_device_is_called_on_its_link(driven: Any, raw_device: Any) -> None:
+    """Its controlURL has no zone, and HOST has none either."""
+    addresses = Interfaces().addresses()
+    link_local = next((each for each in addresses if ":" in each.host and each.scope), None)
+    if link_local is None:
+        pytest.skip("no interface of this machine has a link-local IPv6 address")
+    raw = raw_device()
+    raw.host = f"{link_local.host}%{link_local.interface}"
+    async with raw:
+        answering(raw, answer())
+        url = f"http://[{raw.host}]:{raw.port}/description.xml"
+        control = f">http://[{link_local.host}]:{raw.port}/control<".encode()
+        written = raw.documents["/description.xml"]
+        raw.documents["/description.xml"] = written.replace(b">/control<", control)
+        async with lamp_of(driven, raw, url=url, interface=None) as lamp:
+            for _ in range(2):
+                await lamp.call("Reset")
+            assert raw.requests[0].fields["host"] == f"[{link_local.host}]:{raw.port}"
+            assert lamp.kept == 1
 
 
 # --- M-POST ---

@@ -14,7 +14,7 @@ import pytest
 
 from propchange.driver.machine import Interfaces
 from propchange.errors import DescriptionError, PropchangeError
-from tests.asyncio.conftest import DESCRIPTION, Doorkeeper, Message, RawDevice
+from tests.asyncio.conftest import DESCRIPTION, SCPD, Doorkeeper, Message, RawDevice
 from tests.hostile.fronts import point, result
 
 __all__ = ["point"]
@@ -120,6 +120,42 @@ async def test_no_redirect_leads_to_loopback(
 
         with pytest.raises(PropchangeError, match="307"):
             await attempt()
+        assert at.victim.connections == 0
+
+
+async def call(service: Any) -> None:
+    await result(service.call("Reset"))
+
+
+SCPD_WITH_ACTION = SCPD.replace(
+    b"<serviceStateTable>",
+    b"<actionList><action><name>Reset</name></action></actionList><serviceStateTable>",
+)
+
+
+@pytest.mark.parametrize("host", [*INSIDE, *NAMES, "192.0.2.77"])
+async def test_a_control_url_of_another_host_is_called_by_nobody(
+    attack: Any, point: Any, host: str
+) -> None:
+    async with attack() as at, point() as (control_point, _):
+        at.device.documents["/scpd.xml"] = SCPD_WITH_ACTION
+        at.describe("/control", host)
+        device = await result(control_point.device(at.url))
+        with pytest.raises(PropchangeError, match=r"it leads to .*, (this machine|another host)"):
+            await call(device["Thermometer"])
+        assert at.victim.connections == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "2130706433"])
+async def test_no_redirect_of_a_call_leads_to_loopback(attack: Any, point: Any, host: str) -> None:
+    async with attack() as at, point() as (control_point, _):
+        at.device.documents["/scpd.xml"] = SCPD_WITH_ACTION
+        led_to = f"LOCATION: http://{host}:{at.victim.port}/admin\r\n"
+        at.device.answers["POST"] = at.device.reply(307, led_to)
+        device = await result(control_point.device(at.url))
+        for _ in range(2):
+            with pytest.raises(PropchangeError, match="status 307"):
+                await call(device["Thermometer"])
         assert at.victim.connections == 0
 
 
