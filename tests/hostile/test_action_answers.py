@@ -253,10 +253,12 @@ class Oven:
         self.raw = raw
         self.play: bytes | Play = play
         self.calls = 0
+        self.most_open = 0
         self.open: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open.add(writer)
+        self.most_open = max(self.most_open, len(self.open))
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -373,7 +375,8 @@ async def test_many_calls_that_are_not_answered_leave_the_device_few_connections
         ]
         errors = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(each) for each in errors} == {TimedOut}
-        assert oven.calls < LIMITS.requests_per_device
+        # The device may see an end after the next connection.
+        assert oven.most_open <= 2 * LIMITS.requests_per_device
         sent = ["may have run" in str(each) for each in errors]
-        assert sum(sent) == oven.calls
+        assert oven.calls <= sum(sent)
         await until(lambda: not oven.open)
