@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.xml import FORBIDDEN
 from propchange.errors import ActionError, RemoteProtocolError
+from propchange.upnp import soap
 from propchange.upnp.soap import (
     Answer,
     Call,
@@ -385,3 +386,99 @@ def test_a_fault_without_a_code_is_described_by_its_faultstring() -> None:
 def test_a_fault_is_found_wherever_it_stands(body: bytes) -> None:
     assert error_of(body).code == 701
     assert error_of(body, 200).code == 701
+
+
+# --- the plain form ---
+
+PLAIN_PIECES = st.sampled_from(
+    (
+        *(
+            '<?xml version="1.0"?>',
+            '<?xml version="1.0" encoding="utf-8"?>',
+            "\n",
+            "\r\n",
+            " ",
+            "\0",
+        ),
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">',
+        *(HEAD, HEAD.removesuffix("<s:Body>"), "<s:Body>", "<s:Header/>", "<u:A>", "</u:A>"),
+        f'<u:GetXResponse xmlns:u="{TYPE}">',
+        f'<s:GetXResponse xmlns:s="{TYPE}">',
+        f'<xml:GetXResponse xmlns:xml="{TYPE}">',
+        '<u:Fault xmlns:u="">',
+        *("<A>", "</A>", "<B>", "</B>", "<A>1</A>", "<B>2</B>", "<A/>", "<s:A>", "</s:A>"),
+        *(
+            "text",
+            "]]>",
+            "&amp;",
+            "&#13;",
+            "&lt;",
+            "\r",
+            "\t",
+            "\xe4",
+            "<![CDATA[x]]>",
+            "<!-- x -->",
+        ),
+        *("</u:GetXResponse>", "</s:GetXResponse>", "</xml:GetXResponse>", "</u:Fault>"),
+        *("</s:Body>", "</s:Envelope>", TAIL),
+    )
+)
+OPEN = f'{HEAD}<u:GetXResponse xmlns:u="{TYPE}">'
+CLOSE = f"</u:GetXResponse>{TAIL}"
+NEARLY_PLAIN = st.one_of(
+    st.lists(PLAIN_PIECES, max_size=8),
+    st.lists(PLAIN_PIECES, max_size=4).map(lambda pieces: [OPEN, *pieces, CLOSE]),
+    st.lists(PLAIN_PIECES, max_size=2).map(lambda pieces: [*pieces, OPEN, "<A>1</A>", CLOSE]),
+    st.lists(PLAIN_PIECES, max_size=2).map(lambda pieces: [OPEN, "<A>1</A>", CLOSE, *pieces]),
+).map("".join)
+
+
+@given(NEARLY_PLAIN, st.sampled_from(("device", "control-point")))
+def test_a_message_in_the_plain_form_is_read_as_the_parser_reads_it(text: str, role: str) -> None:
+    body = text.encode()
+    plain = soap._parse_plain(body, DEFAULT_LIMITS)
+    if plain is None:
+        return
+    name, namespace, texts = plain
+    if role == "device":
+        assert soap._parse_call(body, DEFAULT_LIMITS) == Call(name, namespace, texts, ())
+    elif name == "GetXResponse":
+        assert soap._parse_answer(body, 200, "GetX", DEFAULT_LIMITS) == Answer(texts, ())
+
+
+def is_plain(body: bytes, **limits: int) -> bool:
+    return soap._parse_plain(body, replace(DEFAULT_LIMITS, **limits)) is not None
+
+
+def test_what_is_written_is_in_the_plain_form() -> None:
+    texts = {"A": "1", "B": "<&> \"'", "C": ""}
+    assert is_plain(build_call(TYPE, "SetTarget", texts))
+    assert is_plain(build_answer(TYPE, "SetTarget", texts))
+    assert is_plain(build_call(TYPE, "GetStatus", {}))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        OPEN + "<A>1</A><A>2</A>" + CLOSE,
+        OPEN + "<A>a\rb</A>" + CLOSE,
+        OPEN + "<A>]]></A>" + CLOSE,
+        OPEN + "<A>ä</A>" + CLOSE,
+        OPEN + "<A>1</A>" + CLOSE.replace("u:", "v:"),
+        OPEN + "<A>1</A>" + CLOSE.replace("s:E", "t:E"),
+        OPEN.replace("u:", "xml:") + CLOSE.replace("u:", "xml:"),
+        OPEN + CLOSE + "<more/>",
+        "no envelope",
+    ],
+)
+def test_any_other_message_is_left_to_the_parser(message: str) -> None:
+    assert not is_plain(message.encode())
+
+
+def test_a_message_beyond_a_cap_is_left_to_the_parser() -> None:
+    body = answer_with("<A>1</A><B>2</B>")
+    assert is_plain(body, xml_depth=4, xml_elements=8, action_arguments=2)
+    assert not is_plain(body, xml_depth=3)
+    assert not is_plain(body, xml_elements=7)
+    assert not is_plain(body, action_arguments=1)
+    assert not is_plain(body.replace(b"1", b"1" * 16_384))
