@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.action_methods import action
 from propchange.upnp.actions import Action, Argument
@@ -158,6 +159,41 @@ def test_what_can_be_read_has_values_of_the_type_of_the_class(
     described = ServiceContents({"Value": StateVariable.of(theirs, name="Value")}, {}, ())
     (problem,) = class_problems(Any, described)
     assert ("with the data types of the device" in problem) is reads
+
+
+TEXTS = {
+    "boolean": ["1", "0"], "date": ["2024-02-29"], "dateTime": ["2024-02-29T12:00:00"],
+    "dateTime.tz": ["2024-02-29T12:00:00+01:00"], "time": ["12:00:00"], "time.tz": ["12:00:00Z"],
+    "bin.hex": ["00FF"], "bin.base64": ["AAA="], "uuid": ["5f9ec1b3-ed59-79bb-4530-00e3b6ac3c8d"],
+    "char": ["x"], "string": ["", "on"], "uri": ["http://192.0.2.7/"], "fixed.14.4": ["-1.5"],
+    "r4": ["1E10", "-0.5"], "r8": ["1E10", "-0.5"], "number": ["0.5"], "float": ["0.5"],
+}  # fmt: skip
+"""Data type -> texts of a device. Those of the others are integers."""
+
+
+@pytest.mark.parametrize("theirs", DATA_TYPES)
+@pytest.mark.parametrize("ours", DATA_TYPES)
+def test_a_value_is_read_with_the_type_of_the_class_or_a_difference_is_said(
+    ours: str, theirs: str
+) -> None:
+    """For each pair of data types: without the sentence, no value is of another type."""
+
+    class Anything(Service, type="urn:x:service:Any:1"):
+        value = StateVariable.of(ours)
+
+    device = StateVariable.of(theirs, name="Value")
+    problems = class_problems(Anything, ServiceContents({"Value": device}, {}, ()))
+    unreadable = any("cannot be read by the class" in each for each in problems)
+    assert bool(problems) is (ours != theirs)
+    for text in TEXTS.get(theirs, ["0", "7", "100"]):
+        value = device.parse(text)
+        try:
+            typed = Anything.value.typed(value)
+        except TypeError:
+            assert unreadable or (ours == "uuid" and isinstance(value, str))
+        else:
+            assert not unreadable
+            assert isinstance(typed, DATA_TYPES[ours].python_type)
 
 
 def test_a_long_list_is_cut_and_a_device_cannot_put_control_characters_into_it() -> None:

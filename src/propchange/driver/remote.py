@@ -38,7 +38,7 @@ from propchange.upnp.description import (
     ServiceDescription,
     parse_description,
 )
-from propchange.upnp.remote_state import S_co, remote_instance, type_of_class
+from propchange.upnp.remote_state import S_co, actions_of, remote_instance, type_of_class
 from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
 from propchange.upnp.service_names import ServiceNames
@@ -219,7 +219,7 @@ class DescribedService(Generic[S_co]):
         def __getattr__(self, name: str) -> Any:
             # ``device[SwitchPower].set_target(True)``, for a program without a type checker. The
             # type of a service cannot have the methods of any class. ``control`` has them.
-            if name[:1] != "_" and isinstance(getattr(self._class, name, None), ActionMethod):
+            if name[:1] != "_" and name in actions_of(self._class):
                 return getattr(self.control, name)
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self

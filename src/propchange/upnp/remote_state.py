@@ -104,6 +104,7 @@ class _RemoteState:
     # The program may have these too, and they would run.
     __getattribute__ = object.__getattribute__
     __eq__ = object.__eq__
+    __ne__ = object.__ne__
     __hash__ = object.__hash__
     __format__ = object.__format__
 
