@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from lab.scripted import Asked, ScriptedDevice, granted
-from propchange import Event, Limits, Status, StatusChange
+from propchange import Device, Event, Limits, Status, StatusChange, action, host
 from propchange.errors import SubscriptionRefused
+from propchange.upnp.standard import RenderingControl, SwitchPower
 from tests.hostile.fronts import point, result
 from tests.wire import Until
 
@@ -34,8 +36,9 @@ class Heard:
 
 
 @contextlib.asynccontextmanager
-async def subscribed(control_point: Any, url: str, **options: Any) -> AsyncIterator[Heard]:
-    """A subscription that waits, on either runtime, and what is heard of it."""
+async def subscribed(control_point: Any, url: Any, **options: Any) -> AsyncIterator[Heard]:
+    """A subscription that waits, on either runtime, and what is heard of it. ``url`` is that of
+    events, or a service."""
     if not hasattr(control_point, "subscribe_url"):
         updates: list[Any] = []
         subscription = control_point.subscribe(
@@ -47,7 +50,9 @@ async def subscribed(control_point: Any, url: str, **options: Any) -> AsyncItera
         yield heard
         await result(subscription.close())
         return
-    async with control_point.subscribe_url(url, **options) as subscription:
+    by_url = isinstance(url, str)
+    subscribe = partial(control_point.subscribe_url, url) if by_url else url.subscribe
+    async with subscribe(**options) as subscription:
         heard = Heard(subscription)
 
         async def iterate() -> None:
@@ -115,6 +120,47 @@ async def test_a_deaf_subscription_is_polled_and_again_when_it_is_deaf_again(
             await until(lambda: heard.subscription.status is Status.DEAF)
             await until(lambda: heard.events[-1] == (True, None, {"Value": "polled"}))
             assert heard.subscription.values == {"Value": "polled"}
+
+
+class Sound(RenderingControl):
+    @action
+    def select_preset(self, instance_id: int, preset_name: str) -> None:
+        """Has no effect."""
+
+
+class Power(SwitchPower):
+    @action
+    def set_target(self, new_target_value: bool) -> None:
+        self.target = self.status = new_target_value
+
+
+async def test_a_device_whose_events_do_not_arrive_is_read_by_its_get_actions(
+    point: Any, until: Until
+) -> None:
+    sound, power = Sound(), Power()
+    device = Device("Amplifier", services=[sound, power])
+    # Nobody listens at the port in CALLBACK.
+    options = {"limits": Limits(initial_event_seconds=0.1), "callback_port": 9}
+    async with (
+        host(device, interface="127.0.0.1") as hosted,
+        point(discovery=False, **options) as (control_point, _),
+    ):
+        remote = await result(control_point.device(hosted.description_url))
+        options = {"poll": True, "poll_interval": 0.1}
+        async with subscribed(control_point, remote["SwitchPower"], **options) as heard:
+            expected = {"Target": False, "Status": False}
+            await until(lambda: heard.events == [(True, None, expected)])
+            power.status = True
+            await until(lambda: heard.events[1:] == [(True, None, {"Status": True})])
+            assert heard.subscription.status is Status.DEAF
+        async with subscribed(control_point, remote["RenderingControl"], **options) as heard:
+            await until(lambda: heard.events)
+            assert heard.subscription.values["PresetNameList"] == "FactoryDefaults"
+            sound.volume = 33
+            await until(lambda: heard.events[1:] == [(True, None, {"Volume": 33})])
+            # As a LastChange has them.
+            assert heard.subscription.full_state["Volume", 0, "Master"] == 33
+            assert heard.subscription.full_state["Brightness", 0, None] == 0
 
 
 async def test_without_poll_a_refusal_raises(point: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from propchange.core.limits import Limits
+from propchange.core.subscriber.current_values import StateKey
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.driver.remote import DescribedService
@@ -25,7 +26,8 @@ Values: TypeAlias = Mapping[Any, object]
 
 PollFunction: TypeAlias = Callable[[], Values | Awaitable[Values]]
 """A function of a program, or a coroutine function, that reads the values of a service: variable ->
-value, or its text. The variable is its name on the wire, or the variable of a class."""
+value, or its text. The variable is its name on the wire, the variable of a class, or a key of
+``Subscription.full_state``."""
 
 POLL_INTERVAL = 30.0
 """Seconds between the polls of a subscription by default."""
@@ -33,7 +35,7 @@ POLL_INTERVAL = 30.0
 _TELLS = re.compile(r"(?:[XA]_)?(?:Get|List)(?=[^a-z]|$)")
 """The names of actions that only read. Others may return state variables and change something."""
 
-_ASKED = {"InstanceID": 0, "Channel": "Master"}
+_ASKED: dict[str, Any] = {"InstanceID": 0, "Channel": "Master"}
 """The in arguments of actions that are called to poll, with their values."""
 
 _NOT_THERE = (ErrorCode.INVALID_ACTION, ErrorCode.NOT_IMPLEMENTED)
@@ -163,7 +165,7 @@ class ActionPoll:
         self._service = service
         self._missing: set[str] = set()
 
-    async def __call__(self) -> dict[str, object]:
+    async def __call__(self) -> dict[StateKey, object]:
         """The values. Raises DescriptionError if no action returns state variables, and the error
         of the first call that had no answer."""
         service = self._service
@@ -174,7 +176,7 @@ class ActionPoll:
                 f"{service._called} has no action that returns its state variables; "
                 "give subscribe() a function as poll"
             )
-        values: dict[str, object] = {}
+        values: dict[StateKey, object] = {}
         refusal: Exception | None = None
         for action in chosen:
             if action.name in self._missing:
@@ -188,10 +190,13 @@ class ActionPoll:
                 if not isinstance(error, ActionError) or error.code in _NOT_THERE:
                     self._missing.add(action.name)
                 continue
+            # As a LastChange has them.
+            instance = inputs.get("InstanceID")
             for argument in action.outputs:
                 value = outputs.get(argument.name)
                 if value is not None:
-                    values.setdefault(argument.variable.name, value)
+                    key = (argument.variable.name, instance, inputs.get("Channel"))
+                    values.setdefault(key, value)
         if not values:
             raise refusal or DescriptionError(
                 f"{service._called} has not answered one of the actions that return its state "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from ast import literal_eval
 from itertools import pairwise
 from math import nan
 from typing import Any
@@ -335,7 +337,7 @@ def test_polled_values_may_be_values_or_texts_by_name_or_by_variable() -> None:
     record = point.deaf(convert={"Temperature": float, "On": lambda text: text == "1"})
     point.begin(record)
     point.outcomes()
-    polled = {temperature: 20.5, "On": True, "Off": "1", "Mode": 3}
+    polled = {temperature: 20.5, "On": True, "Off": "1", "Mode": 3, "Unknown": None}
     point.protocol.polling.polled(record, polled, point.now)
     (event,) = point.events()
     assert event.changes == {"Temperature": 20.5, "On": True, "Off": "1", "Mode": 3}
@@ -354,12 +356,13 @@ def test_a_text_that_does_not_fit_its_type_is_in_the_details_once() -> None:
     assert record.values == {}
 
 
-def test_a_key_that_names_no_variable_is_an_error_and_the_polls_go_on() -> None:
+@pytest.mark.parametrize("key", ["7", "('A', 0)", "('A', '0', None)", "(0, 0, None)"])
+def test_a_key_that_names_no_variable_is_an_error_and_the_polls_go_on(key: str) -> None:
     point = Point()
     record = point.deaf()
     point.begin(record)
-    with pytest.raises(TypeError, match="has the name of a variable, not 7"):
-        point.protocol.polling.polled(record, {"A": "1", 7: "1"}, point.now)
+    with pytest.raises(TypeError, match=f"a polled value has the name of .*, not {re.escape(key)}"):
+        point.protocol.polling.polled(record, {"A": "1", literal_eval(key): "1"}, point.now)
     assert record.values == {}
     point.pass_seconds(INTERVAL)
     assert point.poll(record, A="1").changes == {"A": "1"}
@@ -426,6 +429,45 @@ def test_a_polled_value_replaces_that_of_last_change(channel: str) -> None:
         assert event.details[0][3:5] == (0, channel)
     else:
         assert record.full_state == {("Volume", 0, "LF"): 10, ("Volume", 0, "Master"): 20}
+
+
+def test_values_of_other_instances_and_channels_can_be_polled() -> None:
+    point = Point()
+    record = point.deaf(convert={"Volume": int})
+    values: dict[Any, object] = {("Volume", 0, "Master"): 1, ("Volume", 0, "LF"): "2"}
+    values["Volume", 1, None] = 3
+    point.begin(record)
+    point.outcomes()
+    point.protocol.polling.polled(record, values, point.now)
+    (event,) = point.events()
+    assert event.changes == {"Volume": 1}
+    assert [each[:5] for each in event.details] == [
+        ("Volume", 1, None, 0, "Master"),
+        ("Volume", 2, None, 0, "LF"),
+        ("Volume", 3, None, 1, None),
+    ]
+    assert record.values == {"Volume": 1}
+    assert record.full_state == {key: int(str(value)) for key, value in values.items()}
+    point.pass_seconds(INTERVAL)
+    point.begin(record)
+    values["Volume", 0, "LF"] = 4
+    point.protocol.polling.polled(record, values, point.now)
+    (event,) = point.events()
+    assert [each[:5] for each in event.details] == [("Volume", 4, 2, 0, "LF")]
+    assert event.changes == {}
+
+
+def test_polled_values_of_instances_have_no_more_room_than_those_of_events() -> None:
+    point = Point()
+    record = point.deaf()
+    record.instances._most = 1
+    values: dict[Any, object] = {("A", 1, None): "1", ("B", 1, None): "1"}
+    point.begin(record)
+    point.outcomes()
+    point.protocol.polling.polled(record, values, point.now)
+    (event,) = point.events()
+    assert event.problems == ("the values of the subscription have no room for 'B'",)
+    assert record.full_state == {("A", 1, None): "1"}
 
 
 def test_polled_values_have_no_more_room_than_those_of_events() -> None:

@@ -27,9 +27,10 @@ from math import isnan
 from typing import Any
 
 from propchange.core.deadlines import Deadlines
-from propchange.core.subscriber.current_values import no_room
+from propchange.core.subscriber.current_values import StateKey, no_room
 from propchange.core.subscriber.events import Cause, Change, Changes, Event, Status
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.values.lastchange import is_master
 from propchange.core.values.state_variables import StateVariable
 
 _WANTED = (Status.SUBSCRIBING, Status.RESUBSCRIBING)
@@ -125,7 +126,7 @@ class Polling:
 
     def polled(self, record: SubscriptionRecord, values: Mapping[Any, object], now: float) -> None:
         """The poll of ``record`` has given ``values``: variable -> value, or its text. The variable
-        is its name, or the variable of a class.
+        is its name, the variable of a class, or a key of ``full_state``.
 
         Raises TypeError for another key; the poll has failed then."""
         poll = self._ended(record, now)
@@ -158,24 +159,26 @@ def _polled_event(
 ) -> Event | None:
     """The event that polled ``values`` make: of those that differ from the values of ``record``, or
     of ``everything``. None if nothing differs. Updates the values of ``record``."""
-    convert, known = record.convert or {}, record.values
+    convert = record.convert or {}
     changes, details = Changes(), []
     for key, given in values.items():
-        name = key.name if isinstance(key, StateVariable) else key
-        if not isinstance(name, str):
-            raise TypeError(f"a polled value has the name of a variable, not {name!r}")
+        if given is None:
+            continue  # not known
+        name, instance, channel = place = _place_of(key, record)
+        plain = not instance and is_master(channel)
+        known = record.values.get(name) if plain else record.instances.get(place)
         value, text = given, _text_of(given)
         if isinstance(given, str) and name in convert:
             try:
                 value = convert[name](given)
             except Exception:  # noqa: BLE001 - a program's function may raise anything
                 if everything:
-                    details.append(Change(name, None, known.get(name), None, None, text))
+                    details.append(Change(name, None, known, instance, channel, text))
                 continue
-        if everything or name not in known or not _equal(known[name], value):
-            instance, channel = record.place_of(name)
-            details.append(Change(name, value, known.get(name), instance, channel, text))
-            changes[name] = value
+        if everything or not _equal(known, value):
+            details.append(Change(name, value, known, instance, channel, text))
+            if plain:
+                changes[name] = value
     if not details:
         return None
     left_out = record.take_polled(changes, details)
@@ -183,6 +186,20 @@ def _polled_event(
     if left_out:
         event.problems = (no_room(left_out),)
     return event
+
+
+def _place_of(key: object, record: SubscriptionRecord) -> StateKey:
+    """The variable that ``key`` names, with its instance and channel. Raises TypeError for another
+    key."""
+    match key:
+        case StateVariable(name=str(name)) | str(name):
+            return name, *record.place_of(name)
+        case (str(name), (int() | None) as instance, (str() | None) as channel):
+            return name, instance, channel
+    raise TypeError(
+        "a polled value has the name of its variable, the variable of a class, or (name, instance, "
+        f"channel), not {key!r}"
+    )
 
 
 def _text_of(value: object) -> str:

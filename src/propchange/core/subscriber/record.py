@@ -391,10 +391,13 @@ class SubscriptionRecord:
 
     def take_polled(self, changes: Mapping[str, object], details: list[Change]) -> list[str]:
         """Update ``values`` by polled values. Returns the variables without room."""
+        left_out: list[str] = []
         for variable, value, _, instance, channel, text in details:
-            if instance is not None:
-                self.instances.put((variable, instance, channel), value, len(text))
-        return self._keep(changes, details)
+            if instance is not None and value is not None:
+                key = (variable, instance, channel)
+                if not self.instances.put(key, value, len(text)):
+                    left_out.append(variable)
+        return [*left_out, *self._keep(changes, details)]
 
     def _expand(
         self, changes: dict[str, object], details: list[Change], *, initial: bool
