@@ -550,7 +550,7 @@ async def test_documents_are_got_and_what_is_not_there_is_404(
         got = await ask(port, "GET /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
         assert got.status == 200
         names = [e.text for e in ElementTree.fromstring(got.body).iter() if "name" in e.tag]
-        assert names == ["Temperature", "Alarm", "Serial"]
+        assert names == ["GetValues", "Temperature", "Alarm", "Temperature", "Alarm", "Serial"]
         head = await ask(port, "HEAD /Thermometer/scpd.xml HTTP/1.1\nHOST: {host}")
         assert head.fields["content-length"] == str(len(got.body))
         for method, path, status in (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from propchange import ActionError, Service, StateVariable, action, argument
+from propchange import ActionError, Response, Service, StateVariable, action, argument
 from propchange.errors import RemoteProtocolError
 from propchange.upnp.action_methods import ActionMethod, Returned
 from propchange.upnp.actions import Action
@@ -469,6 +469,59 @@ def test_a_method_may_ask_the_declared_one() -> None:
     assert asyncio.run(as_coroutine(Polite().get_volume(0, "Master"))) == 1
     with pytest.raises(ActionError, match="602"):
         Polite().next(0)
+
+
+# --- a service that declares no action ---
+
+
+class Thermometer(Service, type=TYPE):
+    temperature = StateVariable("r4", initial=20.0)
+    alarm = StateVariable("boolean")
+    serial = StateVariable("string", initial="secret", evented=False)
+
+
+def test_a_service_without_actions_has_one_that_answers_with_its_evented_variables() -> None:
+    thermometer = Thermometer()
+    thermometer.temperature = 21.5
+    assert described(thermometer.actions["GetValues"]) == [
+        ("out", "Temperature", "Temperature"),
+        ("out", "Alarm", "Alarm"),
+    ]
+    assert thermometer.invoke("GetValues", {}) == {"Temperature": 21.5, "Alarm": False}
+    assert b"<actionList><action><name>GetValues</name>" in thermometer.scpd()
+    thermometer.check_actions()
+
+
+def test_the_values_of_a_last_change_are_those_of_instance_0() -> None:
+    class Deck(Service, type=TYPE):
+        track = StateVariable("string", initial="one", evented="LastChange")
+        volume = StateVariable("ui2", initial=3, evented="LastChange", channel="Master")
+
+    assert Deck().invoke("GetValues", {}) == {"Track": "one", "Volume": 3}
+
+
+def test_a_service_that_has_an_action_has_no_further_one() -> None:
+    assert "GetValues" not in Oven().actions
+    assert list(Service(type=TYPE, actions={"Stop": lambda: None}).actions) == ["Stop"]
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        Service(type=TYPE),
+        Service(type=TYPE, variables=[StateVariable("ui1", name="A", evented=False)]),
+        Thermometer(on_action=lambda request: Response(500)),
+        Service.from_scpd(
+            b"<scpd><serviceStateTable><stateVariable><name>A</name><dataType>i4</dataType>"
+            b"</stateVariable></serviceStateTable></scpd>",
+            type=TYPE,
+        ),
+    ],
+    ids=["no variables", "nothing evented", "on_action", "a document"],
+)
+def test_a_service_may_be_without_actions(service: Service) -> None:
+    assert service.actions == {}
+    assert b"actionList" not in service.scpd()
 
 
 # --- at run time ---

@@ -84,7 +84,9 @@ class Service:
 
     Its actions are the methods with :func:`propchange.action`. ``actions`` has further functions,
     without ``self``: a list of functions with ``@action``, or a mapping of names on the wire to
-    functions. They may implement actions that the class declares.
+    functions. They may implement actions that the class declares. A service that declares no
+    action has one that answers with its evented variables, ``GetValues``, because some control
+    points ignore devices with a service without actions.
 
     ``id`` is the serviceId. The default is derived from the type, and numbered if the device has
     several services of that name. ``event_path``, ``control_path`` and ``scpd_path`` are the paths

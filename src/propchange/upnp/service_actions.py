@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 from propchange.errors import ActionError
 from propchange.upnp.action_methods import ActionMethod, NamedArgument
 from propchange.upnp.action_tying import implement, same_name, tie
-from propchange.upnp.actions import Action, ErrorCode
-from propchange.upnp.instances import ServiceInstance
+from propchange.upnp.actions import Action, Argument, ErrorCode
+from propchange.upnp.instances import LAST_CHANGE, ServiceInstance
 from propchange.upnp.tied_action import (
     CHANNEL,
     INSTANCE,
@@ -162,11 +162,15 @@ class ServiceActions:
         self._left_out = of_class.left_out
         self._invalid_instance = invalid_instance
         self._invalid_channel = invalid_channel
+        self._has_values_action = False
         self._is_described = isinstance(given, DescribedActions)
         if isinstance(given, DescribedActions):
             self._tied = _implemented(of_class, given.described, _given_methods(given.given))
         else:
             self._tied = _tied(of_class, variables, _given_methods(given))
+            if not self._tied and not self._left_out:
+                self._has_values_action = True
+                self._tied = _values_action(variables)
         self._listed: dict[bool, Mapping[str, Action]] = {}
 
     def listed(self, unchecked: bool) -> Mapping[str, Action]:
@@ -179,7 +183,7 @@ class ServiceActions:
                     for name, each in self._tied.items()
                     if self._is_described
                     or each.function is not None
-                    or each.answers_itself
+                    or (each.answers_itself and not (unchecked and self._has_values_action))
                     or (unchecked and each.required)
                 }
             )
@@ -296,6 +300,23 @@ def _method(given: Any, name: str | None = None) -> ActionMethod[Any, Any]:
         returns=given.returns,
         retval=given.retval,
     )
+
+
+GET_VALUES = "GetValues"
+
+
+def _values_action(variables: Variables) -> dict[str, TiedAction]:
+    """The action of a service that declares none: it answers with the evented variables.
+
+    Kodi, and other control points on Platinum, ignore a device that has a service without an
+    action: they do not subscribe."""
+    outputs = tuple(
+        Argument(name, "out", variable)
+        for name, variable in variables.items()
+        if variable.evented and name != LAST_CHANGE
+    )
+    tied = TiedAction(Action(GET_VALUES, outputs), declared=True, called="get_values")
+    return {GET_VALUES: tied} if tied.answers_itself else {}
 
 
 def _tied(
