@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,12 +19,13 @@ import pytest
 from click.testing import CliRunner
 
 from propchange import ActionError, Device, Service, StateVariable, action, host
-from propchange.cli.call import call, read_arguments
+from propchange.cli.call import call, read_arguments, service_named
 from propchange.cli.exit_status import CommandFailed
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.soap import build_answer, build_fault
 from tests.asyncio.announcing import Announcer
 from tests.cli.conftest import HOSTILE, PATIENCE, Ran, Requests, Silent
+from tests.cli.test_targets import described
 
 ESCAPED = r"\x85[bold]\u202eesc\u2028ä\ttab\nnl"
 
@@ -319,6 +321,38 @@ def test_a_long_answer_is_printed_whole_for_a_slow_reader(
     assert len(json.loads(out)["arguments"]["Note"]) == 300_000
 
 
+@pytest.mark.parametrize("reader", ["closed", "gone"])
+def test_the_action_is_called_even_if_nobody_reads_the_answer(
+    kitchen: Any, start: Any, reader: str
+) -> None:
+    words = ["call", kitchen.url, "Oven", "SetTemperature", "Temperature=180"]
+    if reader == "closed":
+        process = start(*words, stdout=None, preexec_fn=lambda: os.close(1))
+    else:
+        process = start(*words)
+        process.stdout.close()
+    assert process.wait(PATIENCE) == 0
+    assert process.stderr.read() == ""
+    assert kitchen.oven.temperature == 180
+
+
+def test_ctrl_c_does_not_wait_for_the_answer(kitchen: Any, start: Any) -> None:
+    process = start("call", kitchen.url, "Oven", "Sleep")
+    kitchen.requests.wait_for("POST")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE / 2) == 130
+    assert process.stderr.read() == ""
+
+
+def test_bytes_of_the_command_line_that_are_no_text_are_refused(kitchen: Any, start: Any) -> None:
+    process = start("call", kitchen.url, "Oven", "Exchange", b"Note=\xff", "Light=no")
+    assert process.wait(PATIENCE) == 2
+    said = process.stderr.read()
+    assert "Note" in said
+    assert said.count("\n") == 1
+    assert kitchen.requests.of("POST") == []
+
+
 # --- devices that do it wrongly ---
 
 LAMP = "urn:example-org:service:Lamp:1"
@@ -459,6 +493,20 @@ def test_a_command_line_without_a_meaning_is_refused(words: list[str], said: str
     ran = CliRunner().invoke(call, words)
     assert ran.exit_code == 2
     assert said in ran.output
+
+
+def test_a_service_of_several_devices_at_one_address_is_named_by_its_device() -> None:
+    tv = described("TV", "uuid:1", ("Power", "id:p", "uuid:1"), ("Tuner", "id:t", "uuid:1"))
+    box = described("Box", "uuid:2", ("Power", "id:p", "uuid:2"))
+    assert service_named([tv, box], "Tuner").device is tv
+    with pytest.raises(CommandFailed) as raised:
+        service_named([tv, box], "Power")
+    said, names = str(raised.value).split("; write: ")
+    assert said == "several services are called Power"
+    for name, device in zip(names.split(", "), (tv, box), strict=True):
+        assert service_named([tv, box], name).device is device
+    with pytest.raises(CommandFailed, match="TV and Box have no service 'Powr'; was Power meant"):
+        service_named([tv, box], "Powr")
 
 
 def test_arguments_are_read_by_their_types_in_the_order_of_the_words() -> None:

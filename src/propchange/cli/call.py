@@ -105,25 +105,24 @@ async def _call(options: CallOptions) -> None:
     def say(sentence: str) -> None:
         click.echo(f"propchange: {escape(target.text)}: {sentence}", err=True)
 
-    async def work() -> None:
-        try:
-            devices = await find_devices(control_point, target, say)
-        except ValueError as error:
-            raise CommandFailed(str(error), status=2) from error
-        if options.service is None:
-            await _list_services(devices, writer, form)
-            return
-        service = service_named(devices, options.service)
-        source = _sources(devices)[service]
-        if options.action is None:
-            await _list_actions(service, source, writer, form)
-        else:
-            await _call_action(service, source, options, writer, form)
-        await writer.taken()
-
     with _warnings_printed():
         async with writer, control_point:
-            await writer.run(work())
+            try:
+                devices = await find_devices(control_point, target, say)
+            except ValueError as error:
+                raise CommandFailed(str(error), status=2) from error
+            if options.service is None:
+                await writer.run(_list_services(devices, writer, form))
+            else:
+                service = service_named(devices, options.service)
+                source = _sources(devices)[service]
+                if options.action is None:
+                    await writer.run(_list_actions(service, source, writer, form))
+                else:
+                    # Not by Writer.run: the action is called whether or not somebody reads.
+                    await _call_action(service, source, options, writer, form)
+            await writer.taken()
+            writer.check()
 
 
 @contextlib.contextmanager
@@ -219,7 +218,8 @@ def service_named(devices: Sequence[RemoteDevice], name: str) -> RemoteService:
         raise CommandFailed(f"several services are called {name}; write: {several}", status=2)
     known = [service.unique_name for device in devices for service in device.services]
     of = " and ".join(device.friendly_name or device.url for device in devices)
-    raise _unknown(f"{of} has no service {shown(name)}", name, known)
+    have = "has" if len(devices) == 1 else "have"
+    raise _unknown(f"{of} {have} no service {shown(name)}", name, known)
 
 
 def _telling_name(service: RemoteService, devices: Sequence[RemoteDevice]) -> str:
