@@ -189,6 +189,20 @@ class SimulatedRendering(RenderingControl):
     """The settings of a renderer."""
 
     @action
+    def set_volume(self, instance_id: int, channel: str, desired_volume: int) -> None:
+        """Set the volume of a channel that exists."""
+        self._set(instance_id, ("Volume", channel), desired_volume)
+
+    @action
+    def set_mute(self, instance_id: int, channel: str, desired_mute: bool) -> None:
+        """Mute a channel that exists, or not."""
+        self._set(instance_id, ("Mute", channel), desired_mute)
+
+    def _set(self, instance_id: int, key: Key, value: object) -> None:
+        _check_channel(self.check_instance(instance_id), key)
+        change(self, {key: value}, instance_id)
+
+    @action
     def select_preset(self, instance_id: int, preset_name: str) -> None:
         """Set the initial values of all variables, in the present channels."""
         instance = self.check_instance(instance_id)
