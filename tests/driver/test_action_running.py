@@ -10,6 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError as CancelledDeferred
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import deferLater
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.values.state_variables import StateVariable
@@ -20,10 +23,8 @@ from propchange.upnp.action_methods import action
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 from propchange.upnp.soap import build_call, parse_answer
-from tests.asyncio.conftest import Message, raw_subscriber, read_message
+from tests.asyncio.conftest import Message, RawSubscriber, read_message
 from tests.wire import Peer, Wire
-
-__all__ = ["raw_subscriber"]
 
 LIGHT = "urn:example-org:service:Light:1"
 
@@ -105,11 +106,13 @@ class Light(Service, type=LIGHT):
 class Caller:
     """A control point with one connection."""
 
-    def __init__(self, peer: Peer, port: int) -> None:
+    def __init__(self, peer: Peer, port: int, *, reads: bool = True) -> None:
         self.peer = peer
         self.port = port
         self.reader = asyncio.StreamReader()
-        self._reading = asyncio.ensure_future(self._read())
+        self.reading = asyncio.ensure_future(self._read())
+        if not reads:
+            self.reading.cancel()
 
     async def _read(self) -> None:
         with contextlib.suppress(ConnectionError):
@@ -137,12 +140,31 @@ class Caller:
         return result(await self.answer(), name)
 
     async def close(self) -> None:
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        self.reading.cancel()
+        await asyncio.gather(self.reading, return_exceptions=True)
 
 
 def result(answer: Message, name: str) -> dict[str, str]:
     return parse_answer(answer.body, answer.status, name).texts
+
+
+class Witness(RawSubscriber):
+    """A subscriber that reads what has arrived for ``caller`` when the next event arrives."""
+
+    caller: Caller | None = None
+    answers: bytes = b""
+    """The bytes of the answers that were there before that event."""
+
+    def forget(self) -> None:
+        """Forget the events that have arrived."""
+        while not self.arrived.empty():
+            self.arrived.get_nowait()
+
+    async def answer(self, request: Message) -> bytes | None:
+        if self.caller is not None:
+            self.answers += self.caller.peer.at_once() or b""
+            self.caller = None
+        return await super().answer(request)
 
 
 class House:
@@ -166,23 +188,22 @@ class House:
 
 
 @pytest.fixture
-def house(driven: Any, raw_subscriber: Any) -> Any:
+def house(driven: Any) -> Any:
     @contextlib.asynccontextmanager
-    async def house(
-        light: Light | None = None, tap: Any = None, **limits: Any
-    ) -> AsyncIterator[House]:
+    async def house(light: Light | None = None, **limits: Any) -> AsyncIterator[House]:
         light = light or Light(driven.runtime)
         device = Device("House", services=[light])
         chosen = replace(DEFAULT_LIMITS, **limits)
         wire = Wire()
         callers: list[Caller] = []
         async with (
-            raw_subscriber() as subscriber,
-            driven.host(device, interface="127.0.0.1", limits=chosen, tap=tap) as hosted,
+            Witness() as subscriber,
+            driven.host(device, interface="127.0.0.1", limits=chosen) as hosted,
         ):
 
-            async def dial(**options: Any) -> Caller:
-                callers.append(Caller(await wire.dial(hosted.port, **options), hosted.port))
+            async def dial(*, reads: bool = True, **options: Any) -> Caller:
+                peer = await wire.dial(hosted.port, **options)
+                callers.append(Caller(peer, hosted.port, reads=reads))
                 return callers[-1]
 
             await subscriber.subscribe(hosted.port, "/Light/event")
@@ -198,15 +219,6 @@ def house(driven: Any, raw_subscriber: Any) -> Any:
     return house
 
 
-def order(house: House, tapped: list[object]) -> list[str]:
-    """The answers to actions and the deliveries, in the order in which they were made."""
-    names = {"Response": "answer", "Delivery": "event"}
-    relevant = [
-        each for each in tapped if getattr(each, "status", 0) in (200, 500) or hasattr(each, "seq")
-    ]
-    return [names[type(each).__name__] for each in relevant if type(each).__name__ in names]
-
-
 # --- answers and events ---
 
 
@@ -219,61 +231,57 @@ async def test_a_method_runs_and_its_result_is_the_answer(house: Any) -> None:
         assert await home.events(1) == [{"Power": "1"}]
 
 
+async def witnessed(home: House, caller: Caller, count: int) -> tuple[int, list[dict[str, str]]]:
+    """The status of the answer that was there before the first of ``count`` events, and these."""
+    first = await home.events(1)
+    head, _, body = home.subscriber.answers.partition(b"\r\n\r\n")
+    assert body.endswith(b"</s:Envelope>")
+    home.subscriber.answers = b""
+    return int(head.split()[1]), [*first, *await home.events(count - 1)]
+
+
 @pytest.mark.parametrize(
-    ("name", "texts", "events"),
+    ("name", "texts", "status", "events"),
     [
-        ("SetPower", {"NewPower": "1"}, [{"Power": "1"}]),
-        ("Flash", {}, [{"Level": str(number)} for number in range(1, 6)]),
-        ("Both", {}, [{"Power": "1", "Level": "99"}]),
-        ("Refuse", {}, [{"Level": "7"}]),
+        ("SetPower", {"NewPower": "1"}, 200, [{"Power": "1"}]),
+        ("Flash", {}, 200, [{"Level": str(number)} for number in range(1, 6)]),
+        ("Both", {}, 200, [{"Power": "1", "Level": "99"}]),
+        ("Refuse", {}, 500, [{"Level": "7"}]),
     ],
 )
-async def test_the_events_of_a_def_method_leave_after_its_answer(
-    house: Any, name: str, texts: dict[str, str], events: list[dict[str, str]]
+async def test_the_answer_of_a_def_method_arrives_before_its_events(
+    house: Any, name: str, texts: dict[str, str], status: int, events: list[dict[str, str]]
 ) -> None:
-    tapped: list[object] = []
-    async with house(tap=tapped.append) as home:
-        caller = await home.dial()
+    async with house() as home:
+        caller = await home.dial(reads=False)
         for _ in range(2):  # on one connection
-            tapped.clear()
-            home.light.power, home.light.level = False, 0
+            with home.light.batch():
+                home.light.power, home.light.level = False, 0
             assert await home.hosted.drain(5)
-            while not home.subscriber.arrived.empty():
-                home.subscriber.arrived.get_nowait()
-            tapped.clear()
+            home.subscriber.forget()
+            home.subscriber.caller = caller
             await caller.send(name, **texts)
-            got = await home.events(len(events))
-            # The answer was there when the first event was sent.
-            assert order(home, tapped) == ["answer", *["event"] * len(events)]
-            answer = await caller.answer()
-            assert answer.status == (500 if name == "Refuse" else 200)
-            assert sorted(map(str, map(sorted, map(dict.items, got)))) == sorted(
-                map(str, map(sorted, map(dict.items, events)))
-            )
+            assert await witnessed(home, caller, len(events)) == (status, events)
 
 
-async def test_the_events_of_an_async_method_wait_for_its_answer_with_all_later_ones(
+async def test_the_answer_of_an_async_method_arrives_before_its_events_and_all_later_ones(
     house: Any,
 ) -> None:
-    tapped: list[object] = []
-    async with house(tap=tapped.append) as home:
-        caller = await home.dial()
+    async with house() as home:
+        caller = await home.dial(reads=False)
         for level in (5, 6):  # on one connection
             home.light.power = False
             assert await home.hosted.drain(5)
-            while not home.subscriber.arrived.empty():
-                home.subscriber.arrived.get_nowait()
-            tapped.clear()
+            home.subscriber.forget()
+            home.subscriber.caller = caller
             await caller.send("SetLevel", Level=str(level))
             await home.no_event()
             assert home.light.level == level
             home.light.level = 50 + level  # of somebody else
             await home.no_event()
             home.light.gate.set()
-            assert (await caller.answer()).status == 200
             expected = [{"Level": str(level)}, {"Level": str(50 + level)}, {"Power": "1"}]
-            assert await home.events(3) == expected
-            assert order(home, tapped) == ["answer", "event", "event", "event"]
+            assert await witnessed(home, caller, 3) == (200, expected)
 
 
 async def test_an_assignment_in_a_coroutine_of_the_method_waits_too(house: Any) -> None:
@@ -317,24 +325,40 @@ async def test_a_control_point_that_has_gone_keeps_no_event(house: Any) -> None:
         assert home.light.calls == ["set_level"]
 
 
-async def test_a_control_point_that_does_not_read_keeps_no_event(house: Any) -> None:
-    """Its answers fill the buffers, so that the last ones do not leave."""
+async def flood(home: House) -> Caller:
+    """A control point that sends calls and reads no answer, until it is not read any more."""
+    mute: Caller = await home.dial(reads=False, receive_buffer=4096)
+    calls = mute.request("SetPower", NewPower="1") + mute.request("SetPower", NewPower="0")
+    sending = asyncio.ensure_future(mute.peer.send(calls * 10_000))
+    count = -1
+    while count < (count := len(home.light.calls)):
+        await asyncio.sleep(0.3)
+    assert count < 20_000
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    return mute
+
+
+async def test_a_control_point_that_does_not_read_keeps_no_event_for_long(house: Any) -> None:
     async with house() as home:
         other = await home.dial()
-        mute = await home.dial(receive_buffer=4096)
-        mute._reading.cancel()
-        flood = mute.request("SetPower", NewPower="1") * 20_000
-        mute.peer.sock.setblocking(False)
-        sending = asyncio.ensure_future(mute.peer.send(flood))
-        count = -1
-        while count < (count := len(home.light.calls)):
-            await asyncio.sleep(0.3)
-        assert count < 20_000  # it is not read any more
-        before = asyncio.get_running_loop().time()
+        await flood(home)
         assert await other.call("Flash") == {}
-        await home.events(5)
-        assert asyncio.get_running_loop().time() - before < 15
-        sending.cancel()
+        while {"Level": "5"} not in await home.events(1):
+            pass
+
+
+async def test_an_event_waits_while_the_answer_is_not_written(house: Any) -> None:
+    async with house(unread_answer_seconds=60, held_event_seconds=60) as home:
+        mute = await flood(home)
+        home.subscriber.forget()
+        home.light.level = 9
+        await home.no_event()
+        while home.subscriber.arrived.empty():
+            await mute.peer.some()
+            await asyncio.sleep(0)
+        while {"Level": "9"} not in await home.events(1):
+            pass
 
 
 # --- requests ---
@@ -484,3 +508,132 @@ async def test_on_action_still_answers_by_itself(house: Any, driven: Any) -> Non
         await caller.send("SetPower", NewPower="1")
         assert (await caller.answer()).body == b"ok"
         assert home.light.calls == []
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_the_answer_of_on_action_arrives_before_its_events(
+    house: Any, driven: Any, is_slow: bool
+) -> None:
+    light = Light(driven.runtime)
+
+    def assign() -> Response:
+        for number in range(1, 4):
+            light.level = number
+        return Response(200, (), b"</s:Envelope>")
+
+    async def slowly() -> Response:
+        response = assign()
+        await light.gate.wait()
+        return response
+
+    light.on_action = lambda request: slowly() if is_slow else assign()
+    async with house(light) as home:
+        caller = await home.dial(reads=False)
+        home.subscriber.caller = caller
+        await caller.send("SetPower", NewPower="1")
+        if is_slow:
+            await home.no_event()
+            light.gate.set()
+        expected = [{"Level": str(number)} for number in range(1, 4)]
+        assert await witnessed(home, caller, 3) == (200, expected)
+
+
+async def test_events_do_not_wait_for_on_action_when_it_has_failed(house: Any, driven: Any) -> None:
+    light = Light(driven.runtime)
+
+    def fail(request: Any) -> Response:
+        light.level = 3
+        raise ZeroDivisionError
+
+    async def fail_slowly(request: Any) -> Response:
+        return fail(request)
+
+    async with house(light, held_event_seconds=60) as home:
+        caller = await home.dial()
+        for on_action in (fail, fail_slowly):
+            light.on_action = on_action
+            light.level = 0
+            await caller.send("SetPower", NewPower="1")
+            assert (await caller.answer()).status == 500
+            caller = await home.dial()
+            while {"Level": "3"} not in await home.events(1):
+                pass
+
+
+async def test_a_method_may_await_whatever_its_runtime_knows(house: Any, driven: Any) -> None:
+    """A Deferred on Twisted, a future on asyncio; and a method may return one."""
+
+    def waiting() -> Any:
+        if driven.kind == "twisted":
+            deferred: Deferred[None] = Deferred()
+            driven.runtime.reactor.callLater(0.05, deferred.callback, None)
+            return deferred
+        return asyncio.ensure_future(asyncio.sleep(0.05))
+
+    class Lamp(Light, type=LIGHT):
+        @action
+        async def set_power(self, new_power: bool) -> bool:
+            self.level = 1
+            await waiting()
+            self.power = new_power
+            await waiting()
+            return new_power
+
+        @action
+        def flash(self) -> Any:
+            return waiting()
+
+    async with house(Lamp(driven.runtime)) as home:
+        caller = await home.dial(reads=False)
+        home.subscriber.caller = caller
+        await caller.send("SetPower", NewPower="1")
+        assert await witnessed(home, caller, 2) == (200, [{"Level": "1"}, {"Power": "1"}])
+        other = await home.dial()
+        assert await other.call("Flash") == {}
+
+
+async def test_a_method_with_inline_callbacks_is_an_action_on_twisted(
+    house: Any, driven: Any
+) -> None:
+    if driven.kind != "twisted":
+        return
+    reactor = driven.runtime.reactor
+
+    class Lamp(Light, type=LIGHT):
+        @action
+        @inlineCallbacks
+        def set_power(self, new_power: bool) -> Any:
+            self.power = new_power
+            yield deferLater(reactor, 0.05, lambda: None)
+            self.level = 8
+            return new_power
+
+    async with house(Lamp(driven.runtime)) as home:
+        caller = await home.dial(reads=False)
+        home.subscriber.caller = caller
+        await caller.send("SetPower", NewPower="1")
+        assert await witnessed(home, caller, 2) == (200, [{"Power": "1"}, {"Level": "8"}])
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_method_that_is_cancelled_by_its_own_program_is_501(
+    house: Any, driven: Any, is_slow: bool
+) -> None:
+    cancelled = CancelledDeferred if driven.kind == "twisted" else asyncio.CancelledError
+
+    class Lamp(Light, type=LIGHT):
+        @action
+        def flash(self) -> Any:
+            if not is_slow:
+                raise cancelled()
+            return self._slowly()
+
+        async def _slowly(self) -> None:
+            raise cancelled()
+
+    async with house(Lamp(driven.runtime)) as home:
+        caller = await home.dial()
+        for _ in range(2):
+            with pytest.raises(ActionError, match="501"):
+                await caller.call("Flash")
+        assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}

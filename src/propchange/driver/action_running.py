@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, Protocol
 
 from propchange.core.limits import Limits
@@ -27,6 +28,7 @@ from propchange.driver.runtime import Future, Runtime, Tasks, settle
 from propchange.errors import ActionError
 from propchange.upnp.actions import ErrorCode
 from propchange.upnp.control import ActionCall, Control
+from propchange.upnp.hosted_documents import Asked
 from propchange.upnp.service import Service
 
 
@@ -76,13 +78,14 @@ class ActionRun:
         self._holds[place] = publication.hold(path, self._holds.get(place))
 
     def answer(self, response: Response) -> Response:
-        """Note that ``response`` is the answer, and return it. From then on nothing is held."""
+        """Note that ``response`` is the answer, and return it, with its receipt. From then on
+        nothing is held."""
         self.answered = True
-        if self._holds:
-            response.receipt = self
-            for (publication, _), held in self._holds.items():
-                publication.hasten(held)
-        return response
+        if not self._holds:
+            return response
+        for (publication, _), held in self._holds.items():
+            publication.hasten(held)
+        return replace(response, receipt=self)  # a program may give one response several times
 
     def release(self) -> None:
         """The answer has left or cannot leave: send the events."""
@@ -132,6 +135,22 @@ class RunningActions:
             _running.reset(before)
         return run.answer(response)
 
+    def ask_program(self, asked: Asked) -> Response | Awaitable[Response]:
+        """The response of the program, which reads SOAP itself. It is not bounded in time. Its
+        receipt is as of :meth:`run`."""
+        run = ActionRun("")
+        before = _running.set(run)
+        try:
+            given: object = asked.on_action(asked.request)
+        except BaseException:
+            run.release()
+            raise
+        finally:
+            _running.reset(before)
+        if isinstance(given, Awaitable):
+            return _awaited(run, given)
+        return run.answer(_checked(given))
+
     async def close(self) -> None:
         """Cancel the actions that run, answer them with 501, and wait until they have ended, for
         ``Limits.linger_seconds`` at most."""
@@ -156,8 +175,6 @@ class RunningActions:
         self._per_place[run.place] += 1
         answer: Future[Response] = self._runtime.future()
         task = self._tasks.start(self._finish(call, run, awaitable, answer))
-        if task.done():
-            return answer
 
         def end(why: str = "the device is leaving the network") -> None:
             run.is_cancelled = True
@@ -166,13 +183,18 @@ class RunningActions:
 
         seconds = self._limits.action_seconds
         alarm = self._runtime.call_later(seconds, lambda: end(f"it took more than {seconds:g} s"))
+        self._unanswered[answer] = end
 
         def ended(_: object) -> None:
             alarm.cancel()
             del self._unanswered[answer]
+            if not answer.done():  # by an exception that ends the program
+                settle(answer, run.answer(self._refuse(call, "it was interrupted")))
 
-        self._unanswered[answer] = end
-        task.add_done_callback(ended)
+        if task.done():
+            ended(task)
+        else:
+            task.add_done_callback(ended)
         return answer
 
     async def _finish(
@@ -229,6 +251,24 @@ class RunningActions:
                 ("a call deviates", _caller(call), problem),
                 f"{_caller(call)} has called {call.action.name} with a deviation: {problem}",
             )
+
+
+async def _awaited(run: ActionRun, given: Awaitable[object]) -> Response:
+    before = _running.set(run)
+    try:
+        return run.answer(_checked(await given))
+    except BaseException:
+        run.release()
+        raise
+    finally:
+        _running.reset(before)
+
+
+def _checked(given: object) -> Response:
+    """``given`` if it is a response. Anything else would leave the control point waiting."""
+    if not isinstance(given, Response):
+        raise TypeError(f"on_action gives a Response, or an awaitable of one, not {given!r}")
+    return given
 
 
 def _kind(call: ActionCall) -> tuple[str, str]:

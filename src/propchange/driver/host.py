@@ -57,7 +57,7 @@ from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.upnp.control import ActionCall
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.hosted_documents import DESCRIPTION_PATH, HostedDocuments
+from propchange.upnp.hosted_documents import DESCRIPTION_PATH, Asked, HostedDocuments
 from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
@@ -502,17 +502,23 @@ class DeviceHost:
     def _respond(self, request: Request) -> Response | Awaitable[Response]:
         if self._tap is not None:
             self._tap(request)
-        response = self._documents.respond(request)
-        if response is None:
-            response = self.publication.receive_request(request)
-        elif isinstance(response, ActionCall):
-            response = self._actions.run(response)
+        response = self._answer(request)
         if self._tap is None:
             return response
         if isinstance(response, Response):
             self._tap(response)
             return response
         return self._tapped(response, self._tap)
+
+    def _answer(self, request: Request) -> Response | Awaitable[Response]:
+        answer = self._documents.respond(request)
+        if answer is None:
+            return self.publication.receive_request(request)
+        if isinstance(answer, ActionCall):
+            return self._actions.run(answer)
+        if isinstance(answer, Asked):
+            return self._actions.ask_program(answer)
+        return answer
 
     def _sent(self, response: Response) -> None:
         if isinstance(response.receipt, ActionRun):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import NamedTuple
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
@@ -12,22 +13,18 @@ from propchange.core.wire.refusals import HOST_MISSING, judge_host
 from propchange.upnp.control import ActionCall, Control
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.service import Service
+from propchange.upnp.service import OnAction, Service
 
 DESCRIPTION_PATH = "/description.xml"
 
 _XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
 
 
-def _checked(given: object) -> Response:
-    """``given`` if it is a response. Anything else would leave the control point waiting."""
-    if not isinstance(given, Response):
-        raise TypeError(f"on_action gives a Response, or an awaitable of one, not {given!r}")
-    return given
+class Asked(NamedTuple):
+    """A request to the controlURL of a service whose program reads SOAP itself."""
 
-
-async def _awaited(given: Awaitable[object]) -> Response:
-    return _checked(await given)
+    on_action: OnAction
+    request: Request
 
 
 class HostedDocuments:
@@ -63,7 +60,7 @@ class HostedDocuments:
             config_id=config_id,
         )
 
-    def respond(self, request: Request) -> Response | Awaitable[Response] | ActionCall | None:
+    def respond(self, request: Request) -> Response | ActionCall | Asked | None:
         """The answer, or the call of an action that is to be run. None when the request is not for
         a document or a controlURL."""
         path = request.target.partition("?")[0]
@@ -80,8 +77,7 @@ class HostedDocuments:
             return self._answer(request, refusal.status, ())
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
-        given: object = service.on_action(request)
-        return _awaited(given) if isinstance(given, Awaitable) else _checked(given)
+        return Asked(service.on_action, request)
 
     def _give(self, request: Request, document: bytes) -> Response:
         refusal = judge_host(request, self._policy.hosts)
