@@ -50,6 +50,9 @@ class Service(upnp.Service):
     :meth:`listen`. From then on assignments are events: with moderation, LastChange, merging for
     slow subscribers, several delivery URLs, expiry. In the end call :meth:`close`.
 
+    It has no controlURL, so control points cannot call its actions. For that, host a
+    :class:`propchange.Service` in a device by :func:`propchange.twisted.host`.
+
     ``reactor``: None for the installed one. ``policy``: what is granted, and to whom. ``limits``:
     the caps. The other arguments are those of the base class. Assign in the reactor's thread;
     in another one, an assignment raises RuntimeError.
