@@ -26,7 +26,7 @@ class Amplifier(RenderingControl):
 
     @action
     async def set_volume(self, instance_id: int, channel: str, desired_volume: int) -> None:
-        self.check_instance(instance_id)["Volume", channel] = desired_volume
+        self.check_instance(instance_id, channel)["Volume", channel] = desired_volume
 
 
 class Transport(AVTransport):

@@ -130,6 +130,17 @@ def test_an_attribute_is_instance_0_and_its_channel() -> None:
 
 @pytest.mark.clause("EVT-07")
 @pytest.mark.clause("LC-10")
+def test_what_has_a_value_in_an_instance_is_in_it() -> None:
+    rendering = Rendering()
+    instance = rendering.add_instance(3)
+    instance["Volume", "LF"] = 5
+    for present in ("Volume", ("Volume", "Master"), ("Volume", "LF"), "Preset"):
+        assert present in instance
+    for absent in (("Volume", "RF"), ("Preset", "LF"), "Standby", "Nothing", 7, ("Volume",), None):
+        assert absent not in instance
+    assert ("Volume", "LF") not in rendering.instance(0)
+
+
 def test_an_equal_value_is_not_told() -> None:
     rendering, sink = hosted()
     rendering.volume = 10

@@ -148,6 +148,16 @@ def test_a_method_checks_its_instance() -> None:
         assert refused.value.code == code
 
 
+def test_a_method_checks_its_channel() -> None:
+    rendering = RenderingControl()
+    assert rendering.check_instance(0, "Master")["Volume", "Master"] == 0
+    with pytest.raises(ActionError, match="703"):
+        rendering.check_instance(0, "LF")
+    rendering.instance(0)["Mute", "LF"] = True
+    rendering.check_instance(0, "LF")["Volume", "LF"] = 5
+    assert rendering.instance(0)["Volume", "LF"] == 5
+
+
 def test_the_range_of_the_volume_is_that_of_the_declaration() -> None:
     range_of = RenderingControl().invoke("GetVolumeDBRange", {"InstanceID": 0, "Channel": "Master"})
     assert range_of == {"MinValue": -32_768, "MaxValue": 32_767}

@@ -59,6 +59,14 @@ class ServiceInstance:
         name, channel = (name, None) if isinstance(name, str) else name
         self._assign(self.number, name, channel, value)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the variable, or the variable in the channel, has a value here."""
+        try:
+            self[name]  # type: ignore[index] # another kind of object has none
+        except (KeyError, TypeError, ValueError):
+            return False
+        return True
+
     def __repr__(self) -> str:
         return f"<{self._service!r} InstanceID {self.number}>"
 

@@ -84,21 +84,12 @@ def _setter(names: Mapping[str, str]) -> Callable[..., None]:
             for argument, name in names.items()
         }
         if isinstance(self, RenderingControl):
-            instance = self.check_instance(number)
-            for key in assigned:
-                _check_channel(instance, key)
+            self.check_instance(number, channel)
         elif isinstance(self, AVTransport):
             self.check_instance(number)
         change(self, assigned, number)
 
     return assign
-
-
-def _check_channel(instance: ServiceInstance, key: Key) -> None:
-    try:
-        instance[key]
-    except KeyError:
-        raise ActionError(703, "Invalid Channel") from None
 
 
 class SimulatedTransport(AVTransport):
@@ -191,16 +182,14 @@ class SimulatedRendering(RenderingControl):
     @action
     def set_volume(self, instance_id: int, channel: str, desired_volume: int) -> None:
         """Set the volume of a channel that exists."""
-        self._set(instance_id, ("Volume", channel), desired_volume)
+        self.check_instance(instance_id, channel)
+        change(self, {("Volume", channel): desired_volume}, instance_id)
 
     @action
     def set_mute(self, instance_id: int, channel: str, desired_mute: bool) -> None:
         """Mute a channel that exists, or not."""
-        self._set(instance_id, ("Mute", channel), desired_mute)
-
-    def _set(self, instance_id: int, key: Key, value: object) -> None:
-        _check_channel(self.check_instance(instance_id), key)
-        change(self, {key: value}, instance_id)
+        self.check_instance(instance_id, channel)
+        change(self, {("Mute", channel): desired_mute}, instance_id)
 
     @action
     def select_preset(self, instance_id: int, preset_name: str) -> None:

@@ -63,10 +63,18 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     a_arg_type_instance_id = StateVariable("ui4", evented=False, name="A_ARG_TYPE_InstanceID")
     a_arg_type_preset_name = argument_type("PresetName", "FactoryDefaults InstallationDefaults")
 
-    def check_instance(self, instance_id: int) -> ServiceInstance:
-        """The instance of a call, for a method that is an action. Raises :exc:`.ActionError`
-        702 if there is none of this number (RenderingControl:1 §2.4)."""
-        return called_instance(self, instance_id, self._invalid_instance)
+    def check_instance(self, instance_id: int, channel: str | None = None) -> ServiceInstance:
+        """The instance of a call, for a method that is an action. Raises :exc:`.ActionError` 702 if
+        there is none of this number, and 703 if no variable has a value in ``channel``
+        (RenderingControl:2 §2.4)."""
+        instance = called_instance(self, instance_id, self._invalid_instance)
+        if channel is not None and not any(
+            (name, channel) in instance
+            for name, variable in self.variables.items()
+            if variable.channel is not None
+        ):
+            raise ActionError(self._invalid_channel, "Invalid Channel")
+        return instance
 
     @action(returns={"CurrentPresetNameList": preset_name_list}, declared="required")
     def list_presets(self, instance_id: int) -> str:
@@ -208,10 +216,7 @@ class RenderingControl(Service, type="urn:schemas-upnp-org:service:RenderingCont
     )
     def get_volume_db_range(self, instance_id: int, channel: str) -> Mapping[str, Any]:
         """The range of VolumeDB. This one is answered from the declaration of the variable."""
-        try:
-            self.check_instance(instance_id)["VolumeDB", channel]
-        except KeyError:
-            raise ActionError(self._invalid_channel, "Invalid Channel") from None
+        self.check_instance(instance_id, channel)
         volume_db = self.variables["VolumeDB"]
         return {"MinValue": volume_db.minimum, "MaxValue": volume_db.maximum}
 
