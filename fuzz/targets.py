@@ -51,7 +51,16 @@ from propchange.http.datagrams import parse_datagram
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service
-from propchange.upnp.soap import build_answer, build_call, build_fault, parse_answer, parse_call
+from propchange.upnp.soap import (
+    _parse_answer,
+    _parse_call,
+    _parse_plain,
+    build_answer,
+    build_call,
+    build_fault,
+    parse_answer,
+    parse_call,
+)
 from propchange.upnp.ssdp import read_datagram, read_message, read_search
 
 _ANNOUNCED = tuple(
@@ -262,15 +271,20 @@ def scpd(data: bytes) -> None:
 
 
 def soap_call(data: bytes) -> None:
-    """The body of a call. What is read can be written and means the same."""
+    """The body of a call. It is read as the parser alone reads it. What is read can be written and
+    means the same."""
+    plain = _parse_plain(data, DEFAULT_LIMITS)
     try:
-        call = parse_call(data)
+        call = _parse_call(data, DEFAULT_LIMITS)
     except RemoteProtocolError as error:
+        assert plain is None
         _check_400(error)
         return
     except ActionError as error:
+        assert plain is None
         _check_402(error)
         return
+    assert plain is None or call == (*plain, ())
     assert all(call.problems)
     assert call.action
     assert len(call.texts) <= DEFAULT_LIMITS.action_arguments
@@ -281,16 +295,19 @@ def soap_call(data: bytes) -> None:
 
 
 def soap_answer(data: bytes) -> None:
-    """The body of an answer. The first byte says whether its status is 200 or 500."""
+    """The body of an answer. The first byte says whether its status is 200 or 500. It is read as
+    the parser alone reads it."""
     status = 500 if data[:1] < b"\x80" else 200
     try:
-        answer = parse_answer(data[1:], status, "A")
+        answer = _parse_answer(data[1:], status, "A", DEFAULT_LIMITS)
     except RemoteProtocolError:
+        _check_unreadable(data[1:], status)
         return
     except ActionError as error:
         _check_fault(error)
         return
     assert status == 200
+    assert parse_answer(data[1:], status, "A") == answer
     assert all(answer.problems)
     with contextlib.suppress(ValueError):
         written = build_answer("urn:x:service:X:1", "A", answer.texts)
@@ -300,6 +317,14 @@ def soap_answer(data: bytes) -> None:
 def _check_402(error: ActionError) -> None:
     """Check the code of the error of arguments that would have to be guessed."""
     assert error.code == 402, error
+
+
+def _check_unreadable(body: bytes, status: int) -> None:
+    """Check that the body is no answer in the plain form either."""
+    read = None
+    with contextlib.suppress(RemoteProtocolError):
+        read = parse_answer(body, status, "A")
+    assert read is None
 
 
 def _check_fault(error: ActionError) -> None:

@@ -151,6 +151,8 @@ class ControlPoint(ControlPointView[Sighting]):
         convert: Convert | None = ...,
         device: Hashable = ...,
         variables: Iterable[str] = ...,
+        poll: PollFunction | bool | None = ...,
+        poll_interval: float = ...,
     ) -> Subscription[S]: ...
     @overload
     def subscribe(
@@ -164,6 +166,8 @@ class ControlPoint(ControlPointView[Sighting]):
         convert: Convert | None = ...,
         device: Hashable = ...,
         variables: Iterable[str] = ...,
+        poll: PollFunction | None = ...,
+        poll_interval: float = ...,
     ) -> Subscription: ...
     def subscribe(
         self,

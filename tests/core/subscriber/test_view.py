@@ -53,6 +53,7 @@ def test_a_granted_subscription_tells_its_state_and_how_long_it_lasts(link: Link
     assert (standing.renewals, standing.gaps, standing.accepted) == (0, 0, None)
     assert standing.problems == ()
     assert standing.losses == 0
+    assert not standing.polled
     assert standing.values == {"Temperature": "21"}
     assert standing.full_state == {("Temperature", None, None): "21"}
 
