@@ -103,7 +103,7 @@ async def _call(options: CallOptions) -> None:
     )
 
     def say(sentence: str) -> None:
-        click.echo(f"propchange: {escape(target.text)}: {sentence}", err=True)
+        _say(f"{target.text}: {sentence}")
 
     with _warnings_printed():
         async with writer, control_point:
@@ -139,7 +139,12 @@ def _warnings_printed() -> Iterator[None]:
 
 class _StandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"propchange: {escape(record.getMessage())}", err=True)
+        _say(record.getMessage())
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads
+        click.echo(f"propchange: {escape(sentence)}", err=True)
 
 
 async def _call_action(
@@ -154,6 +159,7 @@ async def _call_action(
         raise CommandFailed(str(error), status=2) from error
     except ActionError as error:
         writer.put(form.fault(FaultLine(now(), source, action.name, error)))
+        await writer.taken()
         raise
     writer.put(form.answer(AnswerLine(now(), source, action, values)))
 
