@@ -17,6 +17,7 @@ from propchange.errors import DescriptionError
 from propchange.upnp import standard
 from propchange.upnp.action_methods import action
 from propchange.upnp.actions import Action, Argument
+from propchange.upnp.markup import child_text
 from propchange.upnp.scpd import ServiceContents, build_scpd, parse_scpd
 from propchange.upnp.service import Service
 
@@ -88,6 +89,27 @@ def test_a_date_or_a_time_has_no_default_value(name: str) -> None:
     # async-upnp-client refuses a device that has one.
     service = Service(type=TYPE, variables=[StateVariable.of(name, name="Moment")])
     assert f"<dataType>{name}</dataType></stateVariable>" in built(service)
+
+
+@pytest.mark.parametrize("name", standard.__all__)
+def test_a_description_of_a_standard_has_what_control_points_on_platinum_ask_for(name: str) -> None:
+    # Kodi, for example. It ignores a device with a service that lacks one of these.
+    root = parse_tree(getattr(standard, name)().scpd(), DEFAULT_LIMITS)
+    (table,) = root.all("serviceStateTable")
+    variables = {child_text(each, "name") for each in table.children}
+    assert variables
+    assert all(child_text(each, "dataType") for each in table.children)
+    (actions,) = root.all("actionList")
+    assert actions.children
+    for each in actions.children:
+        assert child_text(each, "name")
+        for arguments in each.all("argumentList"):
+            assert arguments.children
+            for argument in arguments.children:
+                assert child_text(argument, "name")
+                assert child_text(argument, "direction") in ("in", "out")
+                assert child_text(argument, "relatedStateVariable") in variables
+            assert len([each for each in arguments.children if each.find("retval")]) <= 1
 
 
 def test_a_range_without_a_step_has_none() -> None:
