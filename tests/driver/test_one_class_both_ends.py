@@ -201,6 +201,7 @@ async def test_a_service_that_does_not_fit_says_where_and_works_as_far_as_it_fit
     scpd = described("Temperature ui2, Alarm string, Target r4 no", ACTIONS)
     async with played(point, until, scpd, "Temperature=70 Alarm=on", Alarming) as watched:
         service, state = watched.subscription.service, watched.state
+        assert caplog.text.count("does not fit its class") == 1
         assert service.problems == (
             "Alarming: the device has no state variable Loudness",
             (

@@ -282,6 +282,18 @@ def test_special_methods_of_the_class_do_not_run(oven: Any) -> None:
     )  # fmt: skip
 
 
+def test_the_end_of_an_object_is_silent(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python prints an exception of __del__."""
+    printed: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", printed.append)
+    ran.clear()
+    oven = remote_instance(Oven, end)
+    assert oven.temperature == 180
+    del oven
+    gc.collect()
+    assert printed == []
+
+
 def test_constants_nested_classes_and_static_methods_are_as_in_the_class(oven: Any) -> None:
     assert oven.RINGS == 4
     assert oven.Colour is Oven.Colour

@@ -244,17 +244,10 @@ def _remote_class(service_class: type[Service]) -> type:
         provider, member = _static(service_class, name)
         if provider is object or isinstance(member, _KEPT) or name.startswith("__annot"):
             continue
-        if name == "__del__":
-            # An exception there would be printed.
-            namespace[name] = lambda self: None
-        elif hasattr(type(member), "__get__") and name not in ("__dict__", "__weakref__"):
+        if hasattr(type(member), "__get__") and name not in ("__dict__", "__weakref__"):
             namespace[name] = _DeviceSide(name)
     bases = (_RemoteState, service_class)
-    made = types.new_class(service_class.__name__, bases, exec_body=lambda ns: ns.update(namespace))
-    if getattr(made, "__abstractmethods__", None):
-        # What is abstract is for the device's side.
-        type.__setattr__(made, "__abstractmethods__", frozenset())
-    return made
+    return types.new_class(service_class.__name__, bases, exec_body=lambda ns: ns.update(namespace))
 
 
 def _static(cls: type, name: str) -> tuple[type, Any]:

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from propchange.core.multicast.event_queue import MulticastQueue
+from propchange.core.multicast.reception import MulticastEvent
 from propchange.core.subscriber.current_values import Values
-from propchange.core.subscriber.events import Changes
+from propchange.core.subscriber.event_queue import EventQueue
+from propchange.core.subscriber.events import Change, Changes, Event
 from propchange.core.values.state_variables import StateVariable
+from propchange.core.wire.messages import Endpoint
 
 TEMPERATURE = StateVariable("r4", name="Temperature")
 COUNT = StateVariable("ui2", name="Count", maximum=10)
@@ -78,3 +82,31 @@ def test_the_current_values_are_live_and_cannot_be_assigned() -> None:
     assert values[TEMPERATURE] == 1.5
     with pytest.raises(TypeError):
         values["Temperature"] = 2.5
+
+
+def event(seq: int, *, initial: bool = False, **values: float) -> Event:
+    details = tuple(Change(n, v, None, None, None, str(v)) for n, v in values.items())
+    return Event(None, "uuid:1", seq, Changes(values), details, is_initial=initial)
+
+
+@pytest.mark.parametrize("initial", [False, True])
+def test_merged_events_are_read_by_the_variables_of_a_class_too(initial: bool) -> None:
+    queue = EventQueue(1)
+    queue.put(event(1, Temperature=20.5, Count=3))
+    queue.put(event(2, initial=initial, Temperature=21.5))
+    merged = queue.get()
+    assert isinstance(merged, Event)
+    assert merged.merged == 1
+    assert merged.changes[TEMPERATURE] == 21.5
+    assert merged.changes.get(COUNT) == (None if initial else 3)
+
+
+def test_merged_multicast_events_are_read_by_the_variables_of_a_class_too() -> None:
+    queue, peer = MulticastQueue(1), Endpoint("10.0.0.1", 5)
+    for number in (1, 2):
+        changes = Changes(Count=number)
+        details = (Change("Count", number, None, None, None, f"{number}"),)
+        queue.put(MulticastEvent(None, "usn", "id", "info", number, peer, changes, details))
+    merged = queue.get()
+    assert isinstance(merged, MulticastEvent)
+    assert (merged.merged, merged.changes[COUNT]) == (1, 2)
