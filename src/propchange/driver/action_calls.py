@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.device_slots import CallTurn, device_address
@@ -51,11 +51,19 @@ class CallForm:
     keeps: bool = True
 
 
-class Callee(NamedTuple):
-    """The service that is called. ``called`` is its name for people. ``url`` is the controlURL,
-    which the host ``giver`` gave; None: the program."""
+class Called(Protocol):
+    """A service that is called."""
 
-    called: str
+    @property
+    def _called(self) -> str:
+        """The service and its device, for people."""
+
+
+class Callee(NamedTuple):
+    """The service that is called. ``url`` is the controlURL, which the host ``giver`` gave; None:
+    the program."""
+
+    service: Called
     service_type: str
     url: str
     giver: Endpoint | None
@@ -142,7 +150,6 @@ class ActionCalls:
             format_soapaction(callee.service_type, action_name),
             build_call(callee.service_type, action_name, texts),
         )
-        where = f"{action_name} of {callee.called}"
         turn = CallTurn(device_address(callee.url))
         try:
             await self._wait_for_turn(turn, message)
@@ -154,10 +161,11 @@ class ActionCalls:
                 raise RemoteProtocolError(text, status=response.status)
             return self._read(response, action_name)
         except ActionError as error:
-            error.add_note(f"the answer to {where}")
+            error.add_note(f"the answer to {action_name} of {callee.service._called}")
             raise
         except PropchangeError as error:
-            raise explained(error, where + message.fate(error)) from error
+            where = f"{action_name} of {callee.service._called}{message.fate(error)}"
+            raise explained(error, where) from error
         finally:
             self._waiting.pop(turn, None)
             self._protocol.end_call(turn)

@@ -389,11 +389,10 @@ class DescribedService(Generic[S_co]):
             raise TypeError(f"an action is its name, or a method with @action, not {action!r}")
         seconds = call_seconds(timeout, driver.limits)
         until = now() + seconds
-        where = f"{name} of {self._called}"
         try:
             actions = (await self._read_contents(seconds=seconds)).actions
         except PropchangeError as error:
-            raise explained(error, f"{where} (it was not sent)") from error
+            raise explained(error, f"{name} of {self._called} (it was not sent)") from error
         declared = actions.get(name)
         if declared is None:
             there = ", ".join(map(printable, actions)) or "none"
@@ -403,10 +402,10 @@ class DescribedService(Generic[S_co]):
         texts = declared.write_inputs(values)
         if not self.description.control_url:
             problem = self.description.control_url_problem or "it has no controlURL"
-            raise DescriptionError(f"{where} cannot be called: {problem}")
+            raise DescriptionError(f"{name} of {self._called} cannot be called: {problem}")
         answer, problems = await driver.calls.call(
             Callee(
-                self._called,
+                self,
                 self.service_type,
                 self.description.control_url,
                 self.device.description.host,
@@ -420,12 +419,12 @@ class DescribedService(Generic[S_co]):
         outputs, mistakes = declared.read_outputs(answer)
         for problem in (*problems, *mistakes):
             key = ("answer", self.full_name, name, problem)
-            driver.warnings.warn(key, f"the answer to {where}: {problem}")
+            driver.warnings.warn(key, f"the answer to {name} of {self._called}: {problem}")
         if method is None:
             return outputs
         outputs = class_outputs(outputs, method.action)
         if mistakes and any(outputs.get(each.name) is None for each in method.action.outputs):
-            raise RemoteProtocolError(f"{where}: {'; '.join(mistakes)}")
+            raise RemoteProtocolError(f"{name} of {self._called}: {'; '.join(mistakes)}")
         return method.result_of(outputs)
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:

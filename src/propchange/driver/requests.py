@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
@@ -47,6 +48,13 @@ ELSEWHERE = Endpoint("", 0)
 
 def locate(url: str) -> Endpoint:
     """The endpoint that ``url`` names. Raises ValueError if it is not an http URL."""
+    if "%" in url:  # perhaps a zone, whose interface may get another index
+        return endpoint_of_url(url, socket.if_nametoindex)
+    return _locate_without_zone(url)
+
+
+@lru_cache(maxsize=256)  # calls go to few URLs
+def _locate_without_zone(url: str) -> Endpoint:
     return endpoint_of_url(url, socket.if_nametoindex)
 
 

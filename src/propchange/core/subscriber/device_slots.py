@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ DeviceAddress = tuple[str, int]
 """The host and port of a URL of a device, by which requests to it are counted."""
 
 
+@lru_cache(maxsize=256)  # calls go to few URLs
 def device_address(url: str) -> DeviceAddress:
     """The host and port in ``url``. Raises ValueError for a port that is no number."""
     parts = urlsplit(url)

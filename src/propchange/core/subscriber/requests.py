@@ -7,6 +7,7 @@ import errno
 import string
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
@@ -130,6 +131,7 @@ def http_url(url: str) -> str:
     return url
 
 
+@lru_cache(maxsize=256)  # calls go to few URLs
 def authority_and_target(url: str) -> tuple[str, str]:
     """What HOST and the request line carry for ``url``: no zone, no credentials (V6-07). Characters
     that a request line cannot carry are percent-encoded."""

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 
+@lru_cache(maxsize=1024)  # called for each connection and each call; hosts are few
 def parse_address(host: str) -> IPv4Address | IPv6Address:
     """The IP address in ``host``, without its zone. An IPv4-mapped address is returned as
     IPv4: a socket that serves both families shows its IPv4 peers as ``::ffff:a.b.c.d``. Raises
