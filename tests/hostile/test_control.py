@@ -321,3 +321,34 @@ async def test_calls_that_come_a_byte_at_a_time_delay_nobody(scene: Any) -> None
         for _, writer in sent:
             writer.close()
         assert 777 not in at.lamp.ran
+
+
+async def test_the_log_says_why_a_request_was_refused(
+    scene: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "propchange.publisher")
+    async with scene() as at:
+        for wrong in WRONG:
+            if wrong.name in ("a plain text", "a number beyond the range"):
+                await at.answer(encode(wrong, at.port))
+    lines = [r.getMessage() for r in caplog.records if "/Lamp/control" in r.getMessage()]
+    assert lines[0].startswith("127.0.0.1 was refused at /Lamp/control with 415: CONTENT-TYPE")
+    assert "at /Lamp/control was answered with the error 601: " in lines[1]
+
+
+async def test_large_calls_of_slow_actions_are_bounded_in_memory(
+    scene: Any, until: Callable[..., Any]
+) -> None:
+    """A call keeps its place in memory until it is answered."""
+    async with scene(held_bytes=4_000_000) as at:
+        soapaction = (f'SOAPACTION: "{LAMP}#Wait"',)
+        large = call("Wait", Level="1").replace(b"<s:Body>", b"<s:Body>" + b" " * 1_000_000)
+        sent = [await at.send(encode(Wrong("", large, 0, soapaction), at.port)) for _ in range(12)]
+        await until(lambda: len(at.lamp.ran) == 12)
+        await until(lambda: sum(reader.at_eof() for reader, _ in sent) >= 8)
+        table = at.hosted._host._listener
+        assert table._held_bytes <= 4_000_000
+        assert len(table._open) <= 5
+        # The next call of a host with few bytes is answered.
+        status, _ = await at.answer(encode(Wrong("", right(5), 0), at.port))
+        assert status == 200

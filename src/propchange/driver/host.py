@@ -38,11 +38,12 @@ from propchange.core.multicast.message import ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.event_holds import EventHold
 from propchange.core.publisher.judge import PublisherPolicy
-from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
+from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome, Refused
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.wire.refusals import Refusal
 from propchange.driver.action_running import ActionRun, RunningActions, hold_until_answered
 from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Announcing
 from propchange.driver.boot_id import BootId
@@ -56,6 +57,7 @@ from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
+from propchange.errors import ActionError
 from propchange.upnp.control import ActionCall
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import DESCRIPTION_PATH, Asked, HostedDocuments
@@ -393,7 +395,8 @@ class DeviceHost:
         self._placed = placed
         self._tap = tap
         self._boot_id = BootId(placed.udn, announcing.state_directory)
-        self._documents = HostedDocuments(placed, policy, http_date, limits)
+        self._warnings = Warnings(logger_named("propchange.publisher"), limits)
+        self._documents = HostedDocuments(placed, policy, http_date, limits, self._call_refused)
         self._actions = RunningActions(runtime, self._documents.control, limits)
         self._pool = DeliveryPool(runtime, limits=limits)
         self.publication = Publication(
@@ -525,6 +528,17 @@ class DeviceHost:
         if isinstance(answer, Asked):
             return self._actions.ask_program(answer)
         return answer
+
+    def _call_refused(self, request: Request, why: Refusal | ActionError) -> None:
+        """Log why a request to a controlURL is not run: a request that is no call as a warning."""
+        where, peer = request.target.partition("?")[0], request.peer
+        if isinstance(why, Refusal):
+            status, reason, clause, _ = why
+            report(Refused(where, peer, status, reason, clause), self._warnings)
+        else:
+            who = peer.host if peer else "an unknown peer"
+            line = f"a call by {who} at {where} was answered with the error {why}"
+            self._warnings.info(("call refused", who, why.code), line)
 
     def _sent(self, response: Response) -> None:
         if isinstance(response.receipt, ActionRun):

@@ -129,7 +129,7 @@ class ServerConnection:
         if self._pending is not None or self._paused or self._deferred or table.turns.over:
             self.progress.move()
             self._parser.keep(data)
-            table.hold(self, self._parser.held_bytes)
+            table.hold(self, self._held())
             if not self._finished:
                 self._proceed(False)
             return
@@ -157,7 +157,8 @@ class ServerConnection:
             self._waiting.extend(requests)
             table.turns.goes_on()  # a part of a request is work too
             self._proceed(len(requests) > 0)
-        if self.held_bytes or self._parser.in_message or self._waiting:
+        is_pending = self._pending is not None and not self._finished
+        if self.held_bytes or self._parser.in_message or self._waiting or is_pending:
             table.hold(self, self._held())
 
     def eof_received(self) -> bool:
@@ -411,7 +412,8 @@ class ServerConnection:
 
     def _held(self) -> int:
         waiting = sum(len(request.body) for request in self._waiting)
-        return self._parser.held_bytes + waiting
+        pending = 0 if self._pending is None else len(self._pending.body)
+        return self._parser.held_bytes + waiting + pending
 
     def _answer_some(self) -> None:
         """Answer waiting requests, until the time of this turn or the room for their answers is

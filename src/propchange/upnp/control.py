@@ -53,15 +53,22 @@ class ActionCall(NamedTuple):
     problems: tuple[str, ...]
 
 
+Refused = Callable[[Request, Refusal | ActionError], object]
+"""Called with a request that calls no action that can be run, and why."""
+
+
 class Control:
-    """Judges calls, and makes the responses to them. ``date`` returns the value of DATE."""
+    """Judges calls, and makes the responses to them. ``date`` returns the value of DATE.
+    ``refused`` is called for each request that is not to be run."""
 
     def __init__(
         self,
         policy: PublisherPolicy,
         date: Callable[[], bytes],
         limits: Limits = DEFAULT_LIMITS,
+        refused: Refused = lambda request, why: None,
     ) -> None:
+        self._refused = refused
         self._policy = policy
         self._date = date
         self._limits = limits
@@ -71,14 +78,16 @@ class Control:
         """The call in a request to the controlURL of ``service``, or the response that refuses
         it."""
         refusal = judge_host(request, self._policy.hosts) or _judge_head(request)
-        if refusal is not None:
-            return self.refuse(request, refusal)
-        try:
-            return self._judge_call(request, service)
-        except ActionError as error:
-            return self.fault(request, error)
-        except RemoteProtocolError as error:
-            return self.refuse(request, Refusal(error.status or 400, str(error.args[0]), _CLAUSE))
+        if refusal is None:
+            try:
+                return self._judge_call(request, service)
+            except ActionError as error:
+                self._refused(request, error)
+                return self.fault(request, error)
+            except RemoteProtocolError as error:
+                refusal = Refusal(error.status or 400, str(error.args[0]), _CLAUSE)
+        self._refused(request, refusal)
+        return self._refuse(request, refusal)
 
     def _judge_call(self, request: Request, service: Service) -> ActionCall:
         called_type, called = _read_soapaction(request)
@@ -104,8 +113,7 @@ class Control:
         """The response with ``error`` (UDA 2.0 §3.2.5)."""
         return self._respond(request, 500, build_fault(error.code, error.description))
 
-    def refuse(self, request: Request, refusal: Refusal) -> Response:
-        """The response that refuses ``request``, without a body."""
+    def _refuse(self, request: Request, refusal: Refusal) -> Response:
         allow = ((b"ALLOW", b"POST, M-POST"),) if refusal.status == 405 else ()
         return Response(
             refusal.status,

@@ -10,7 +10,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import HOST_MISSING, judge_host
-from propchange.upnp.control import ActionCall, Control
+from propchange.upnp.control import ActionCall, Control, Refused
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import OnAction, Service
@@ -28,7 +28,8 @@ class Asked(NamedTuple):
 
 
 class HostedDocuments:
-    """The answers to GET, HEAD and POST for one placed device. The documents are made once."""
+    """The answers to GET, HEAD and POST for one placed device. The documents are made once.
+    ``refused`` is called with each request to a controlURL that is not to be run, and why."""
 
     def __init__(
         self,
@@ -36,11 +37,12 @@ class HostedDocuments:
         policy: PublisherPolicy,
         date: Callable[[], bytes],
         limits: Limits = DEFAULT_LIMITS,
+        refused: Refused = lambda request, why: None,
     ) -> None:
         self._policy = policy
         self._date = date
-        self.control = Control(policy, date, limits)
-        """Makes the responses to calls."""
+        self.control = Control(policy, date, limits, refused)
+        """Judges calls, and makes the responses to them."""
         self._documents = {DESCRIPTION_PATH: self._description(placed, None)}
         self._controls: dict[str, Service] = {}
         for service in placed.all_services():
