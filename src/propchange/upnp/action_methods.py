@@ -11,6 +11,7 @@ from typing import (
     Concatenate,
     Generic,
     Literal,
+    Never,
     NoReturn,
     ParamSpec,
     Protocol,
@@ -160,7 +161,7 @@ class ActionMethod(Generic[P, R]):
 
         return call
 
-    def __set__(self, instance: object, value: object) -> NoReturn:
+    def __set__(self, instance: object, value: Never) -> NoReturn:
         raise AttributeError(f"{self.called} is an action of {instance!r} and cannot be assigned")
 
     def run(self, service: object, args: tuple[Any, ...], keywords: dict[str, Any]) -> Awaitable[R]:
@@ -230,6 +231,8 @@ def action(
 ) -> ActionMethod[P, R]: ...
 @overload
 def action(method: Callable[Concatenate[Any, P], R], /) -> ActionMethod[P, R]: ...
+@overload
+def action(method: Callable[..., Any], /) -> ActionMethod[..., Any]: ...
 @overload
 def action(
     *,

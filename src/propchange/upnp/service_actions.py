@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from propchange.upnp.tied_action import (
     listed,
 )
 
-GivenActions = Iterable[ActionMethod[Any, Any]] | Mapping[str, Callable[..., Any]]
+GivenActions = Sequence[ActionMethod[Any, Any]] | Mapping[str, Callable[..., Any]]
 """Functions without ``self`` that are actions: with ``@action``, or by the action's wire name."""
 
 
