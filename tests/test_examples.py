@@ -42,7 +42,7 @@ def start():
             env={**os.environ, "PYTHONUTF8": "1"},
             **options,
         )
-        patience = threading.Timer(20, program.kill)  # or reading what it says would last for ever
+        patience = threading.Timer(60, program.kill)  # or reading what it says would last for ever
         patience.start()
         programs.append((program, patience))
         return program
@@ -105,13 +105,14 @@ def test_the_device_of_the_file_is_set_by_lines_and_watched():
 def command(*words):
     """The command with ``words``, to its end."""
     program = str(Path(sys.executable).with_name("propchange"))
-    ran = subprocess.run([program, *words], capture_output=True, text=True, timeout=20, check=False)
+    ran = subprocess.run([program, *words], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.stderr, ran.returncode) == ("", 0)
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_the_light_is_switched_and_dimmed_and_says_so(start):
-    light = start("dimmable_light.py", "127.0.0.1")
+@pytest.mark.parametrize("name", ["dimmable_light.py", "twisted_dimmable_light.py"])
+def test_the_light_is_switched_and_dimmed_and_says_so(start, name):
+    light = start(name, "127.0.0.1")
     url = light.stdout.readline().strip()
     assert {each["service"] for each in command("call", url)} == {"SwitchPower", "Dimming"}
     command("call", url, "SwitchPower", "SetTarget", "newTargetValue=yes")
@@ -124,6 +125,9 @@ def test_the_light_is_switched_and_dimmed_and_says_so(start):
     changes = {each["service"]: each["changes"] for each in events if each["kind"] == "event"}
     assert changes["SwitchPower"] == {"Status": True}
     assert changes["Dimming"]["LoadLevelStatus"] == 60
+    light.send_signal(signal.SIGINT)
+    assert light.wait(20) in (0, -signal.SIGINT)
+    assert complaints(light.stderr.read()) == ""
 
 
 RENDERER = """
