@@ -152,6 +152,7 @@ async def test_a_device_whose_events_do_not_arrive_is_read_by_its_get_actions(
             await until(lambda: heard.events == [(True, None, expected)])
             power.status = True
             await until(lambda: heard.events[1:] == [(True, None, {"Status": True})])
+            assert heard.subscription.state["Status"] is True
             assert heard.subscription.status is Status.DEAF
         async with subscribed(control_point, remote["RenderingControl"], **options) as heard:
             await until(lambda: heard.events)

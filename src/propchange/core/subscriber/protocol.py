@@ -107,7 +107,7 @@ class SubscriberProtocol:
         """Whether there may be requests to take, or another deadline than :meth:`next_deadline`
         gave last. After an ordinary NOTIFY there are neither."""
         timers = self._timers.changed or self._checks.timers.changed or self.polling.timers.changed
-        return timers or bool(self._requests.slots.ready) or bool(self.polling.due)
+        return timers or bool(self._requests.slots.ready)
 
     # --- what the application wants ---
 
@@ -540,7 +540,8 @@ class SubscriberProtocol:
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
         polls = self.polling.timers
-        self._timers.changed = self._checks.timers.changed = polls.changed = False
+        self._timers.changed = self._checks.timers.changed = False
+        polls.changed = bool(self.polling.due)
         deadlines = (self._timers.next(), self._checks.timers.next(), polls.next())
         return min((when for when in deadlines if when is not None), default=None)
 
