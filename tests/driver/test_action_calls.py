@@ -286,6 +286,29 @@ async def test_a_service_without_a_usable_control_url_says_so(driven: Any, raw_d
                 await lamp.call("Reset")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (">/control<", ">https://127.0.0.1/control<", "its controlURL cannot be used"),
+        (">/control<", ">http://127.0.0.1:99999/control<", "cannot be called|cannot be used"),
+        (">/control<", ">http://[fe80::1%nowhere]/control<", "cannot be used|was dropped"),
+        (f">{TYPE}<", f">{TYPE}\u00e9<", "cannot be called: .* cannot be a SOAPACTION"),
+    ],
+    ids=["https", "port", "zone", "type"],
+)
+async def test_a_description_with_which_nothing_can_be_sent_is_its_own_error(
+    driven: Any, raw_device: Any, old: str, new: str, words: str
+) -> None:
+    async with raw_device() as raw:
+        written = raw.documents["/description.xml"].decode()
+        raw.documents["/description.xml"] = written.replace(old, new).encode()
+        async with lamp_of(driven, raw) as lamp:
+            with pytest.raises(DescriptionError, match=words) as raised:
+                await lamp.call("Reset")
+            assert str(raised.value).startswith("Reset of Thermometer")
+            assert raw.requests == []
+
+
 async def test_a_tap_sees_the_call_and_its_answer(driven: Any, raw_device: Any) -> None:
     seen: list[Any] = []
     async with raw_device() as raw, lamp_of(driven, raw, tap=seen.append) as lamp:
@@ -351,6 +374,20 @@ async def test_closing_ends_the_calls(driven: Any, raw_device: Any, until: Until
         with pytest.raises(RuntimeError, match="closed"):
             await lamp.call("Reset")
         assert len(raw.requests) == 1
+
+
+async def test_closing_ends_a_call_that_is_led_elsewhere_meanwhile(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as raw:
+        async with lamp_of(driven, raw) as lamp:
+            answering(raw, reply(307, "LOCATION: /moved\r\n"))
+            calls = [lamp.begin("Reset") for _ in range(3)]
+            await until(lambda: raw.of("POST"))
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(error, ConnectionFailed | RemoteProtocolError)
+        with pytest.raises(ConnectionFailed, match="the control point was closed"):
+            await driven.run(lamp.driver._requests.fetch(raw.description_url))
 
 
 # --- kept connections ---

@@ -142,15 +142,15 @@ class ActionCalls:
 
         Raises ActionError for a fault; RemoteProtocolError for an answer that is none, with its
         status if it is not 2xx; ConnectionFailed, TimedOut; DescriptionError if the URL may not be
-        asked, and ValueError for a text that XML cannot carry and a URL that is not http."""
-        message = _Message(
-            until,
-            seconds,
-            self._headers,
-            format_soapaction(callee.service_type, action_name),
-            build_call(callee.service_type, action_name, texts),
-        )
-        turn = CallTurn(device_address(callee.url))
+        asked, and if the description has names or a URL with which nothing can be sent."""
+        try:
+            turn = CallTurn(device_address(callee.url))
+            soapaction = format_soapaction(callee.service_type, action_name)
+            body = build_call(callee.service_type, action_name, texts)
+        except ValueError as error:  # the values were checked: it is the description
+            where = f"{action_name} of {callee.service._called}"
+            raise DescriptionError(f"{where} cannot be called: {error}") from error
+        message = _Message(until, seconds, self._headers, soapaction, body)
         try:
             await self._wait_for_turn(turn, message)
             answer = await self._ask(callee, message, turn)
@@ -261,6 +261,8 @@ class ActionCalls:
         except KeptConnectionBroke:
             form.keeps = False
             raise
+        except ValueError as error:
+            raise DescriptionError(f"its controlURL cannot be used: {error}") from error
         if self._tap is not None:
             self._tap(answer.response)
         return answer

@@ -132,6 +132,7 @@ class Requests:
         self.kept = KeptConnections(limits)
         self._open: dict[Exchange, None] = {}
         self._empty = Signal(runtime)
+        self._closed = False
 
     def judge(self, led_to: Endpoint, giver: Endpoint) -> None:
         """Judge the address ``led_to`` of a URL that the host ``giver`` gave. Raises ValueError
@@ -161,8 +162,11 @@ class Requests:
         those of one IP version may all be silent. The caller ends the exchange. ``giver`` is the
         host that gave the URL; None: the program.
 
-        Raises ConnectionFailed as :meth:`Exchange.connect`, and DescriptionError if the URL may not
-        lead to any of the addresses. Nothing is sent to such an address."""
+        Raises ConnectionFailed as :meth:`.Exchange.connect` and after :meth:`close`, and
+        DescriptionError if the URL may not lead to any of the addresses. Nothing is sent to such an
+        address."""
+        if self._closed:
+            raise ConnectionFailed(f"no connection to {named}: the control point was closed")
         self.kept.end_to(named)
         until = self.runtime.now() + seconds
         failure: PropchangeError | None = None
@@ -345,6 +349,7 @@ class Requests:
 
     async def close(self) -> None:
         """End all exchanges, which then fail, and wait until no connection is left."""
+        self._closed = True
         self.names.close()
         for exchange in tuple(self._open):
             exchange.give_up()
