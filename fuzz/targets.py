@@ -16,6 +16,7 @@ from fuzz.connections import (
     publisher_connection,
     subscriber_connection,
 )
+from fuzz.control import control
 from propchange.core.discovery.advertisement import judge_location
 from propchange.core.discovery.search_answers import Target, matching_targets
 from propchange.core.limits import DEFAULT_LIMITS
@@ -502,6 +503,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "scpd": scpd,
     "soap_call": soap_call,
     "soap_answer": soap_answer,
+    "control": control,
     "advertisement": advertisement,
     "multicast": multicast,
     "value": value,
