@@ -15,12 +15,17 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import deferLater
 
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.values.state_variables import StateVariable
-from propchange.core.wire.messages import Response
+from propchange.core.wire.messages import Request, Response
+from propchange.driver.chosen_addresses import ChosenAddresses
+from propchange.driver.host import DeviceHost
+from propchange.driver.machine import Interfaces
 from propchange.driver.runtime import Signal
 from propchange.errors import ActionError
 from propchange.upnp.action_methods import action
-from propchange.upnp.device import Device
+from propchange.upnp.control import ActionCall
+from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service
 from propchange.upnp.soap import build_call, parse_answer
 from tests.asyncio.conftest import Message, RawSubscriber, read_message
@@ -637,3 +642,54 @@ async def test_a_method_that_is_cancelled_by_its_own_program_is_501(
             with pytest.raises(ActionError, match="501"):
                 await caller.call("Flash")
         assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}
+
+
+class Dimmer(Service, type="urn:example-org:service:Dimmer:1"):
+    """Its action switches the light of the same device."""
+
+    dimmed = StateVariable("boolean", initial=False)
+
+    def __init__(self, light: Light) -> None:
+        super().__init__()
+        self.light = light
+
+    @action
+    def dim(self) -> None:
+        self.light.level, self.dimmed = 3, True
+        raise KeyboardInterrupt
+
+
+async def test_events_of_another_service_wait_too_and_ctrl_c_ends_the_program(
+    memory: Any,
+) -> None:
+    """A KeyboardInterrupt in a method is not an answer. It goes to the loop, and nothing is held
+    any longer."""
+    light = Light(memory)
+    dimmer = Dimmer(light)
+    placed = place_device(Device("House", services=[light, dimmer]), "uuid:1")
+    host = DeviceHost(
+        memory,
+        placed,
+        policy=PublisherPolicy(),
+        limits=DEFAULT_LIMITS,
+        chosen=ChosenAddresses(Interfaces(clock=memory.now), "127.0.0.1", ()),
+    )
+    publication = host.publication
+    for each in placed.all_services():
+        publication.add(each.service, f"/{each.event_path}")
+    held: list[tuple[str, int]] = []
+    hold = publication.hold
+
+    def note(path: str, before: Any) -> Any:
+        held.append((path, len(publication.protocol._holds)))
+        return hold(path, before)
+
+    publication.hold = note  # type: ignore[method-assign] # the test looks at it
+    call = ActionCall(dimmer, dimmer.find_action("Dim"), {}, Request("POST", "/", ()), "", ())
+    with pytest.raises(KeyboardInterrupt):
+        host._actions.run(call)
+    assert held == [("/Light/event", 0), ("/Dimmer/event", 1)]
+    assert len(publication.protocol._holds) == 0
+    light.level = 4  # is not held
+    assert len(held) == 2
+    await host.close()
