@@ -157,6 +157,7 @@ class MemoryTransport:
             unsent=lambda: self.unsent,
             unread=lambda: self.unread,
             readable=lambda: self.readable,
+            acknowledge=lambda: call("acknowledge"),
             exact_writing=lambda: call("exact_writing"),
             is_closing=lambda: self.closing,
             local=Endpoint("192.0.2.1", 80),

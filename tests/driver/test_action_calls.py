@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import statistics
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -515,6 +518,43 @@ async def test_an_idle_connection_ends_before_another_request_is_sent(
         assert lamp.kept == 1
         await lamp.driven.run(lamp.driver.documents.document(raw.description_url))
         assert lamp.kept == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not confirm at once")
+async def test_an_answer_in_two_parts_comes_as_soon_on_a_kept_connection_as_on_a_new_one(
+    driven: Any, wire: Any, raw_device: Any
+) -> None:
+    """With Nagle's algorithm, a device sends the second part when the first one is confirmed."""
+
+    async def median_of(lamp: Lamp, more: str) -> float:
+        door = wire.listen()
+        description = lamp.service.description
+        url = f"http://127.0.0.1:{door.port}/control"
+        lamp.service._description = replace(description, control_url=url)
+
+        async def serve() -> None:
+            peer = await door.accept()
+            while True:
+                await peer.until(b"</s:Envelope>")
+                head, _, body = answer(more=more).partition(b"\r\n\r\n")
+                await peer.send(head + b"\r\n\r\n")
+                await peer.send(body)
+                if more:
+                    peer.close()
+                    peer = await door.accept()
+
+        serving = asyncio.ensure_future(serve())
+        took = []
+        for _ in range(15):
+            begin = time.perf_counter()
+            await lamp.call("Reset")
+            took.append(time.perf_counter() - begin)
+        serving.cancel()
+        return statistics.median(took)
+
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        new = await median_of(lamp, "CONNECTION: close\r\n")
+        assert await median_of(lamp, "") < 10 * new
 
 
 async def test_few_connections_are_kept(driven: Any, raw_device: Any, until: Until) -> None:

@@ -24,6 +24,7 @@ from propchange.driver.runtime import (
     settle,
 )
 from propchange.driver.sockets import (
+    acknowledge,
     bind,
     endpoint_of,
     readable,
@@ -215,6 +216,9 @@ class _Transport:
 
     def readable(self) -> bool:
         return readable(self._stream.get_extra_info("socket"))
+
+    def acknowledge(self) -> None:
+        acknowledge(self._stream.get_extra_info("socket"))
 
     def exact_writing(self) -> None:
         self._stream.set_write_buffer_limits(high=0)

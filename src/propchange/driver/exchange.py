@@ -53,6 +53,7 @@ class Exchange:
         self._alarm: Armed | None = None
         self._taken = False  # the device has accepted the request, perhaps before it has read it
         self._method = ""
+        self._reused = False
         self._clean = False  # the last answer was whole, and it allows another request
         self._unkept: Callable[[Exchange], None] | None = None
         self.local = self.peer = endpoint
@@ -151,7 +152,7 @@ class Exchange:
             self._alarm = None
         if not self.reusable or (self._transport is not None and self._transport.readable()):
             return False
-        self._clean = self._taken = False
+        self._reused, self._clean, self._taken = True, False, False
         self._outcome = self._requests.runtime.future()
         return True
 
@@ -202,6 +203,10 @@ class Exchange:
             settle(self._outcome, response)
         elif self._parser.error is not None:
             settle(self._outcome, self._parser.error)
+        elif self._reused and self._transport is not None:
+            # The device has sent a part. If Nagle's algorithm is on, it sends the next part only
+            # once this one is confirmed, and on a connection in use that takes 40 ms by default.
+            self._transport.acknowledge()
 
     def eof_received(self) -> bool:
         """The device has ended its stream. An answer without a length is complete now."""

@@ -93,6 +93,9 @@ class Transport(Protocol):
         """Whether the peer has sent bytes, or the end of its stream, that the connection was not
         told of yet; False if the system does not say."""
 
+    def acknowledge(self) -> object:
+        """Confirm at once to the peer what was received. Does nothing if the system cannot."""
+
     def exact_writing(self) -> object:
         """Call it after a write. It calls ``pause_writing`` if anything is unwritten, and
         ``resume_writing`` then follows only when nothing is. This may also apply to later

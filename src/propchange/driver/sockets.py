@@ -69,6 +69,14 @@ def readable(sock: Any) -> bool:
         return False
 
 
+def acknowledge(sock: Any) -> None:
+    """Confirm at once what ``sock``, a socket or a runtime's stand-in, has received. Does nothing
+    if the system cannot."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
 def _bytes_in(sock: Any, buffer: int) -> int:
     if sys.platform == "win32":
         return 0

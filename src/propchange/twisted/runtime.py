@@ -30,6 +30,7 @@ from propchange.driver.runtime import (
     never_crowded,
 )
 from propchange.driver.sockets import (
+    acknowledge,
     bind,
     choose_port_late,
     readable,
@@ -332,6 +333,10 @@ class Stream(TwistedProtocol):
     def readable(self) -> bool:
         """See :meth:`.Transport.readable`."""
         return readable(self.transport)
+
+    def acknowledge(self) -> None:
+        """See :meth:`.Transport.acknowledge`."""
+        acknowledge(getattr(self.transport, "socket", None))
 
     def exact_writing(self) -> None:
         """See :meth:`.Transport.exact_writing`."""
