@@ -167,6 +167,10 @@ def lamp(**options: Any) -> ActionMethod[Any, Any]:
     return action(**options)(lambda self, target: None)
 
 
+def returns_int(self: Any) -> int:
+    return 3
+
+
 @pytest.mark.parametrize(
     ("attributes", "problem"),
     [
@@ -182,6 +186,7 @@ def lamp(**options: Any) -> ActionMethod[Any, Any]:
         ({"dim": action(lambda self, target, /: None)}, "its parameter target takes none"),
         ({"dim": action(lambda self, *target: None)}, "parameter \\*target takes none"),
         ({"batch": action(lambda self: None)}, "'batch' is a name of Service itself"),
+        ({"dim": action(returns_int)}, "dim returns a value, and has no out argument for it"),
         (
             {"dim": action(lambda self: None), "bright": action(name="Dim")(lambda self: None)},
             "two actions of Light are called Dim, dim and bright",
@@ -199,6 +204,41 @@ def test_a_wrong_declaration_is_an_error_of_the_class(
 ) -> None:
     with pytest.raises(TypeError, match=problem):
         declare(**attributes)
+
+
+def test_an_action_does_not_take_the_name_of_a_variable_away() -> None:
+    with pytest.raises(TypeError, match="'volume' is a state variable and an action of Louder"):
+
+        class Louder(Player):
+            @action
+            def volume(self) -> None: ...
+
+    with pytest.raises(TypeError, match="'next' is a state variable and an action of Other"):
+
+        class Other(Player):
+            next = StateVariable("string")
+
+
+def test_arguments_are_a_mapping() -> None:
+    with pytest.raises(TypeError, match="arguments maps parameters to state variables, not 'Tar"):
+        lamp(arguments="Target")
+
+
+def test_a_generator_is_no_action() -> None:
+    def several() -> Any:
+        yield 1
+
+    async def also() -> Any:
+        yield 1
+
+    for function in (several, also):
+        with pytest.raises(TypeError, match="is a generator; it must return its result"):
+            action(function)
+
+
+def test_a_name_is_given_by_its_keyword() -> None:
+    with pytest.raises(TypeError, match=r"not 'SetTarget': write @action\(name='SetTarget'\)"):
+        action("SetTarget")
 
 
 def test_a_parameter_that_fits_two_variables_needs_arguments() -> None:
@@ -723,14 +763,15 @@ def test_a_class_with_variables_of_its_own_implements_a_service_description() ->
         count = StateVariable("ui4", name="A_ARG_TYPE_Mine", evented=False)
 
         @action(arguments={"level": argument(count, name="newLoadlevel"), "time": count})
-        def set_load(self, level: int, time: int) -> int:
-            return level
+        def set_load(self, level: int, time: int) -> None:
+            self.given = level, time
 
         @action(declared="optional")
         def bounce(self) -> None: ...
 
     own = Own.from_scpd(SCPD)
-    assert own.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4}) == 3
+    own.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    assert own.given == (3, 4)
     assert list(own.actions) == ["SetLoad", "GetLoad"]
 
 
@@ -765,6 +806,8 @@ def test_a_method_of_no_service_has_no_description() -> None:
         @action
         def dim(self) -> None: ...
 
-    with pytest.raises(LookupError, match="dim has no description"):
+    with pytest.raises(
+        LookupError, match=r"dim is tied to no state variables.*: call the action by its name"
+    ):
         _ = NoService.dim.action
     assert repr(NoService.dim) == "<ActionMethod dim>"

@@ -96,7 +96,12 @@ class ActionMethod(Generic[P, R]):
     ) -> None:
         given: object = function
         if not callable(given) or isinstance(given, staticmethod | classmethod | type):
-            raise TypeError(f"@action is for a function or method, not {function!r}")
+            hint = f": write @action(name={given!r})" if isinstance(given, str) else ""
+            raise TypeError(f"@action is for a function or method, not {function!r}{hint}")
+        if inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+            raise TypeError(f"the action {function!r} is a generator; it must return its result")
+        if not isinstance(arguments, Mapping | None):
+            raise TypeError(f"arguments maps parameters to state variables, not {arguments!r}")
         if declared not in (None, "required", "optional"):
             raise ValueError(f'declared is "required" or "optional", not {declared!r}')
         self.function = function
@@ -142,8 +147,8 @@ class ActionMethod(Generic[P, R]):
     def _described(self) -> TiedAction:
         if self.tied is None:
             raise LookupError(
-                f"{self.called} has no description: its class is no service that has the state "
-                "variables of its arguments"
+                f"{self.called} is tied to no state variables, because its class has none or is no "
+                "service: call the action by its name"
             )
         return self.tied
 

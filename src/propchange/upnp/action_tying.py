@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable, wire_name
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.upnp.action_methods import ActionMethod, NamedArgument, Related
@@ -93,6 +94,11 @@ def tie(
         if not outputs:
             raise TypeError(f"the action {method.called} has retval=True, and no returns=")
         outputs = (replace(outputs[0], retval=True), *outputs[1:])
+    if not outputs and variables and _returns_a_value(method.function):
+        raise TypeError(
+            f"the action {method.called} returns a value, and has no out argument for it: say "
+            "@action(returns=…), or annotate it with -> None"
+        )
     _check_names(name, inputs, outputs)
     return TiedAction(
         Action(name, (*inputs, *outputs)),
@@ -103,6 +109,17 @@ def tie(
         method.declared == "required" or (older is not None and older.required),
         method.called,
     )
+
+
+_VALUE_TYPES = frozenset({each.python_type.__name__ for each in DATA_TYPES.values()} | {"dict"})
+
+
+def _returns_a_value(function: Callable[..., Any]) -> bool:
+    """Whether the annotation says that the function returns a value of a state variable, or
+    several."""
+    annotation = getattr(function, "__annotations__", {}).get("return")
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return text.partition("[")[0] in _VALUE_TYPES
 
 
 def implement(

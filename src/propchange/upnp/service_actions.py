@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ActionError
 from propchange.upnp.action_methods import ActionMethod, NamedArgument
 from propchange.upnp.action_tying import implement, same_name, tie
@@ -97,6 +98,11 @@ def _chains(cls: type, reserved: frozenset[str]) -> dict[str, Chain]:
                     raise TypeError(
                         f"{attribute!r} is a name of Service itself: call the method something "
                         "else and give @action a name="
+                    )
+                if any(isinstance(vars(c).get(attribute), StateVariable) for c in cls.__mro__):
+                    raise TypeError(
+                        f"{attribute!r} is a state variable and an action of {cls.__name__}: call "
+                        "the method something else and give @action a name="
                     )
                 chains.setdefault(attribute, []).append((ancestor, value))
             elif attribute in chains:
