@@ -60,9 +60,13 @@ class Polled:
     def statuses(self) -> list[StatusChange]:
         return [it for it in self.held.items if isinstance(it, StatusChange)]
 
-    async def notify(self, seq: int, **values: str) -> None:
+    async def notify(self, **values: str) -> None:
+        """Send the initial event, to the next grant if that of a deaf one has been given up."""
         record = self.record
-        await self.device.notify(record.callback, record.sid, seq, **values)
+        while record.status is not Status.ACTIVE:
+            if record.sid:
+                await self.device.notify(record.callback, record.sid, 0, **values)
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -114,9 +118,7 @@ async def test_the_values_of_a_function_are_events_until_the_first_real_one(
         assert "the values are polled every 0.03 s" in it.statuses[-1].reason
         # SUBSCRIBE goes on, and an event ends the polling.
         it.device.answers["SUBSCRIBE"] = it.device.grant
-        await until(lambda: it.record.sid)
-        await it.notify(0, Temperature="22", Alarm="1")
-        await until(lambda: it.record.status is Status.ACTIVE)
+        await it.notify(Temperature="22", Alarm="1")
         assert not it.record.polled
         temperature = 23
         await asyncio.sleep(0.1)
@@ -306,6 +308,40 @@ async def test_a_get_action_that_fails_now_and_then_is_called_again(
         await until(lambda: it.changes == [{"Temperature": 20.5}, {"Alarm": False}])
 
 
+async def test_a_device_that_is_slow_is_read_in_several_polls(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with polled(driven, raw_device, True, service=True, poll_seconds=0.5) as it:
+        values: dict[str, Any] = {"GetTemperature": {"Current": "20.5"}, "GetAlarm": {"Alarm": "1"}}
+        called = call_answers(it.device, values)
+        answer = it.device.answers["POST"]
+
+        async def slowly(request: Any) -> bytes:
+            await asyncio.sleep(0.35)
+            return bytes(answer(request))
+
+        it.device.answers["POST"] = slowly
+        await until(lambda: it.changes == [{"Temperature": 20.5}, {"Alarm": True}])
+        assert called[:3] == ["GetTemperature", "GetAlarm", "GetAlarm"]
+
+
+async def test_an_action_that_is_never_answered_does_not_keep_the_others_from_being_called(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    limits = {"poll_seconds": 0.5, "request_seconds": 0.2}
+    async with polled(driven, raw_device, True, service=True, **limits) as it:
+        values: dict[str, Any] = {"GetTemperature": {}, "GetAlarm": {"Alarm": "1"}}
+        called = call_answers(it.device, values)
+        answer = it.device.answers["POST"]
+
+        def silently(request: Any) -> bytes | None:
+            answered = bytes(answer(request))
+            return answered if called[-1] == "GetAlarm" else None
+
+        it.device.answers["POST"] = silently
+        await until(lambda: it.changes == [{"Alarm": True}])
+
+
 async def test_without_a_usable_answer_the_poll_has_failed(
     driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -353,8 +389,7 @@ async def test_a_service_without_an_event_url_is_polled_until_it_has_one(
         assert (change.status, change.cause) == (Status.SUBSCRIBING, Cause.DESCRIPTION)
         assert change.reason.startswith("Thermometer sends no events: its eventSubURL is empty")
         it.device.documents["/description.xml"] = it.device.whole
-        await until(lambda: it.record.sid)
-        await it.notify(0, Temperature="21")
+        await it.notify(Temperature="21")
         await until(lambda: it.record.values == {"Temperature": 21.0})
         assert it.record.event_url == it.device.event_url
 

@@ -18,7 +18,7 @@ from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import Warnings
 from propchange.driver.runtime import Runtime, Task, Tasks
-from propchange.errors import ActionError, DescriptionError, PropchangeError
+from propchange.errors import ActionError, DescriptionError, PropchangeError, TimedOut
 from propchange.upnp.actions import Action, ErrorCode
 from propchange.upnp.scpd import ServiceContents
 
@@ -37,6 +37,9 @@ _TELLS = re.compile(r"(?:[XA]_)?(?:Get|List)(?=[^a-z]|$)")
 
 _ASKED: dict[str, Any] = {"InstanceID": 0, "Channel": "Master"}
 """The in arguments of actions that are called to poll, with their values."""
+
+_PART = 0.9
+"""The part of the time for one poll that its calls may take."""
 
 _NOT_THERE = (ErrorCode.INVALID_ACTION, ErrorCode.NOT_IMPLEMENTED)
 
@@ -117,7 +120,8 @@ class Polls:
         def stop() -> None:
             nonlocal late
             late = True
-            self._running[record].cancel()
+            if (running := self._running.get(record)) is not None:
+                running.cancel()
 
         alarm = self._runtime.call_later(seconds, stop)
         try:
@@ -158,19 +162,23 @@ class ActionPoll:
 
     An action is called if its name says that it only reads, its out arguments are state variables
     of the service, and its in arguments are none, or InstanceID and Channel; they are then 0 and
-    Master. ``Limits.poll_actions`` are called at most, one after the other.
+    Master. ``Limits.poll_actions`` are called at most, one after the other. If a slow device does
+    not answer all of them in the time for one poll, the next poll begins with the others.
     """
 
     def __init__(self, service: DescribedService[Any]) -> None:
         self._service = service
         self._missing: set[str] = set()
+        self._first = ""  # the name of the action to call first
 
     async def __call__(self) -> dict[StateKey, object]:
-        """The values. Raises DescriptionError if no action returns state variables, and the error
-        of the first call that had no answer."""
-        service = self._service
+        """The values. Raises DescriptionError if no action returns state variables,
+        ConnectionFailed if the device is away, and the error of the last call if no call gave a
+        value."""
+        service, driver = self._service, self._service._driver
+        until = driver.now() + _PART * driver.limits.poll_seconds
         contents = await service._read_contents()
-        chosen = actions_that_tell(contents, service._driver.limits.poll_actions)
+        chosen = actions_that_tell(contents, driver.limits.poll_actions)
         if not chosen:
             raise DescriptionError(
                 f"{service._called} has no action that returns its state variables; "
@@ -178,12 +186,22 @@ class ActionPoll:
             )
         values: dict[StateKey, object] = {}
         refusal: Exception | None = None
-        for action in chosen:
-            if action.name in self._missing:
-                continue
+        called = [action for action in chosen if action.name not in self._missing]
+        begin = next((n for n, each in enumerate(called) if each.name == self._first), 0)
+        for action in called[begin:] + called[:begin]:
+            self._first = action.name
+            left = until - driver.now()
+            if left <= 0 and (values or refusal):
+                break
             inputs = {each.name: _ASKED[each.name] for each in action.inputs}
+            seconds = min(max(left, 0.001), driver.limits.request_seconds)
             try:
-                outputs = await service._call(action.name, (), inputs)
+                outputs = await service._call(action.name, (), {**inputs, "timeout": seconds})
+            except TimedOut as error:
+                if values:
+                    break
+                refusal = error
+                continue
             except (ActionError, ValueError) as error:
                 # ValueError: the service has no InstanceID 0, or no channel Master.
                 refusal = error
@@ -197,6 +215,8 @@ class ActionPoll:
                 if value is not None:
                     key = (argument.variable.name, instance, inputs.get("Channel"))
                     values.setdefault(key, value)
+        else:
+            self._first = ""
         if not values:
             raise refusal or DescriptionError(
                 f"{service._called} has not answered one of the actions that return its state "
