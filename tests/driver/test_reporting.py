@@ -73,6 +73,23 @@ def test_a_refused_delivery_url_is_told_though_an_old_sid_had_the_same_status(
     ]
 
 
+def test_an_exception_is_logged_with_its_traceback_once_and_then_counted(
+    warnings: Warnings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            warnings.raised(("failed", "SetTarget"), f"SetTarget failed, call {number}")
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage() for record in errors] == [
+        "SetTarget failed, call 0",
+        "SetTarget failed, call 9 (10 times so far)",
+        "SetTarget failed, call 99 (100 times so far)",
+    ]
+    assert [bool(record.exc_info) for record in errors] == [True, False, False]
+
+
 def test_the_repetitions_are_there_for_who_debugs(
     warnings: Warnings, caplog: pytest.LogCaptureFixture
 ) -> None:
