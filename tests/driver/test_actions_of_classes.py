@@ -164,6 +164,32 @@ async def test_an_action_that_the_device_does_not_have_names_those_that_it_has(
     assert caplog.text.count("does not fit its class") == 1
 
 
+class Cooking:
+    """Actions of several services."""
+
+    @action(returns="Temperature")
+    def warm(self, temperature: float) -> float:
+        self.temperature = temperature
+        return temperature
+
+
+class Stove(Cooking, Service, type="urn:example-org:service:Stove:1"):
+    temperature = StateVariable("r4")
+
+
+async def test_an_action_of_a_class_that_is_no_service_is_called(point: Any) -> None:
+    stove = Stove()
+    async with (
+        host(Device("Kitchen", services=[stove]), interface="127.0.0.1") as hosted,
+        point() as (control_point, _),
+    ):
+        device = await result(control_point.device(hosted.description_url))
+        assert await result(device[Stove].control.warm(60.0)) == 60.0
+        assert await result(device[Stove].call(Stove.warm, temperature=70)) == 70.0
+        assert device[Stove].problems == ()
+        assert stove.temperature == 70.0
+
+
 async def test_the_actions_of_a_device_may_be_called_without_the_class(point: Any) -> None:
     oven = Oven()
     async with hosted(point, oven) as device:

@@ -18,7 +18,7 @@ from propchange.upnp.class_fit import (
     getters,
     is_evented,
 )
-from propchange.upnp.remote_state import actions_of
+from propchange.upnp.remote_state import action_of, actions_of
 from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
 from propchange.upnp.standard import RenderingControl, SwitchPower
@@ -239,6 +239,54 @@ def test_the_actions_that_return_a_variable_are_found() -> None:
     assert getters("Limit", Oven, {}) == ["get_limit()"]
     assert getters("Limit", Service, described.actions) == ["call('GetLimit')", "call('Tell')"]
     assert getters("Other", Oven, described.actions) == []
+
+
+class Turning:
+    """Actions of several services."""
+
+    @action
+    def set_level(self, level: int) -> None: ...
+
+    @action(returns="Level")
+    def get_level(self) -> int: ...
+
+
+class Fan(Turning, Service, type="urn:x:service:Fan:1"):
+    level = StateVariable("ui1")
+
+
+class FineFan(Fan):
+    level = StateVariable("string")
+
+
+class Undescribed(Service, type="urn:x:service:Fan:1"):
+    """For a service description: it has no variables of its own."""
+
+    @action
+    def set_level(self, level: int) -> None: ...
+
+
+@pytest.mark.parametrize("service_class", [Fan, FineFan])
+def test_actions_that_are_inherited_have_the_variables_of_the_class(
+    service_class: type[Fan],
+) -> None:
+    nothing = ServiceContents({}, {}, ())
+    assert class_problems(service_class, nothing) == (
+        f"{service_class.__name__}: the device has no state variable Level",
+        f"{service_class.__name__}: the device has no action GetLevel, SetLevel",
+    )
+    own = parse_scpd(service_class().scpd())
+    assert class_problems(service_class, own) == ()
+    for method in (service_class.set_level, service_class.get_level):
+        (argument,) = action_of(service_class, method).action.arguments
+        assert argument.variable is service_class.level
+    assert getters("Level", service_class, {}) == ["get_level()"]
+
+
+def test_a_class_without_variables_says_nothing_of_its_actions() -> None:
+    assert class_problems(Undescribed, ServiceContents({}, {}, ())) == ()
+    assert action_of(Undescribed, Undescribed.set_level) is Undescribed.set_level
+    assert action_of(Fan, Oven.set_temperature) is Oven.set_temperature
 
 
 def test_a_difference_is_new_once() -> None:

@@ -38,7 +38,7 @@ from propchange.upnp.description import (
     ServiceDescription,
     parse_description,
 )
-from propchange.upnp.remote_state import S_co, actions_of, remote_instance, type_of_class
+from propchange.upnp.remote_state import S_co, action_of, actions_of, remote_instance, type_of_class
 from propchange.upnp.scpd import ServiceContents, parse_scpd
 from propchange.upnp.service import Service
 from propchange.upnp.service_names import ServiceNames
@@ -380,6 +380,7 @@ class DescribedService(Generic[S_co]):
         method = action if isinstance(action, ActionMethod) else None
         timeout = None if method is not None else keywords.pop("timeout", None)
         if method is not None:
+            method = action_of(self._class, method)
             name, values = method.action.name, method.inputs_of(*args, **keywords)
         elif isinstance(action, str):
             if args:

@@ -9,6 +9,7 @@ are read from the :class:`RemoteEnd`, and ``@action`` methods call the device th
 
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Awaitable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
@@ -132,7 +133,7 @@ class _RemoteState:
     # --- values ---
 
     def __getitem__(self, name: str) -> Any:
-        variable = cast(type[Service], type(self))._class_variables.get(name)
+        variable = _class_of(self)._class_variables.get(name)
         if variable is None:
             return self._remote_end.read_named(name)
         return self._remote_end.read(variable)
@@ -184,7 +185,7 @@ class _RemoteState:
         raise AttributeError(self._unassignable(variable))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        variable = cast(type[Service], type(self))._class_attributes.get(name)
+        variable = _class_of(self)._class_attributes.get(name)
         if variable is not None:
             raise AttributeError(self._unassignable(variable))
         raise AttributeError(f"{self!r} takes no attributes: {name!r} was not assigned")
@@ -193,7 +194,7 @@ class _RemoteState:
         raise AttributeError(f"{self!r} has no attributes to delete")
 
     def __setitem__(self, name: str, value: object) -> NoReturn:
-        variable = cast(type[Service], type(self))._class_variables.get(name)
+        variable = _class_of(self)._class_variables.get(name)
         if variable is None:
             raise TypeError(f"{name} is the state of the device and cannot be assigned")
         raise TypeError(self._unassignable(variable))
@@ -204,7 +205,7 @@ class _RemoteState:
     def _unassignable(self, variable: StateVariable[Any]) -> str:
         setting = ", ".join(
             attribute
-            for attribute, method in actions_of(type(self)).items()
+            for attribute, method in actions_of(_class_of(self)).items()
             if any(each.variable.name == variable.name for each in method.action.inputs)
         )
         call = f"call an action: {setting}" if setting else "only an action can change it"
@@ -258,16 +259,47 @@ def _static(cls: type, name: str) -> tuple[type, Any]:
     return object, None
 
 
-def actions_of(service_class: type) -> dict[str, ActionMethod[Any, Any]]:
-    """Attribute -> action method, of ``service_class`` and its ancestors."""
-    found = ((name, _static(service_class, name)[1]) for name in dir(service_class))
-    return {name: each for name, each in found if isinstance(each, ActionMethod)}
+def actions_of(service_class: type[Service]) -> Mapping[str, ActionMethod[Any, Any]]:
+    """Attribute -> action method, of ``service_class`` and its ancestors, each with the description
+    that it has in this class. Methods whose class lacks the state variables are left out."""
+    actions: dict[str, ActionMethod[Any, Any]] | None = vars(service_class).get("_remote_actions")
+    if actions is not None:
+        return actions
+    actions = {}
+    tied = {each.called: each for each in service_class._class_actions.tied.values()}
+    for name in dir(service_class):
+        method = _static(service_class, name)[1]
+        if not isinstance(method, ActionMethod):
+            continue
+        described = tied.get(name, method.tied)
+        if described is not method.tied:
+            # It is inherited from a class with other variables, or from one that is no service.
+            method = copy.copy(method)
+            method.tied = described
+        if described is not None:
+            actions[name] = method
+    type.__setattr__(service_class, "_remote_actions", actions)
+    return actions
+
+
+def action_of(
+    service_class: type[Service], method: ActionMethod[Any, Any]
+) -> ActionMethod[Any, Any]:
+    """``method`` with the description that it has in ``service_class``, if that has it."""
+    if _static(service_class, method.attribute)[1] is not method:
+        return method
+    return actions_of(service_class).get(method.attribute, method)
+
+
+def _class_of(instance: object) -> type[Service]:
+    """The class of an object at the control point's end."""
+    return cast(type[Service], type(instance))
 
 
 def _public(remote_class: type) -> list[str]:
     """The attributes that the object has for its class."""
-    variables = cast(type[Service], remote_class)._class_attributes
-    return [*variables, *actions_of(remote_class)]
+    service_class = cast(type[Service], remote_class)
+    return [*service_class._class_attributes, *actions_of(service_class)]
 
 
 def _unknown(remote_class: type, name: str) -> str:
