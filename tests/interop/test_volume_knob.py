@@ -32,12 +32,12 @@ def call(network, *words: str) -> tuple[dict[str, Any], int]:
 VOLUME = ("RenderingControl", "GetVolume", "InstanceID=0", "Channel=Master")
 
 
-def test_the_knob_finds_a_renderer_by_its_name_and_sets_its_volume(network, renderer):
+def test_the_knob_finds_a_renderer_by_its_udn_and_sets_its_volume(network, renderer):
     url = renderer.description_url
     asked, status = call(network, url, *VOLUME)
     assert status == 0
     with subprocess.Popen(
-        [*network.prefix, sys.executable, str(EXAMPLE), asked["device"]],
+        [*network.prefix, sys.executable, str(EXAMPLE), asked["udn"]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
