@@ -345,6 +345,13 @@ def test_the_av_control_point_of_gupnp_follows_a_renderer_of_the_command(
         changed = http_here.request("NOTIFY", sid=volume, seq="1")
         assert b'&lt;Volume channel="Master" val="13"/&gt;' in changed.body
         assert http_here.answer(changed).status == 200
+        # It has asked for the state of the renderer by actions.
+        for action in ("GetVolume", "GetTransportInfo"):
+            called = http_here.wait(
+                lambda each, action=action: f'#{action}"' in each.fields.get("SOAPACTION", ""),
+                f"call of {action}",
+            )
+            assert http_here.answer(called).status == 200
 
 
 # --- what changes while it runs ---
