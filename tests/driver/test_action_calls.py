@@ -26,6 +26,7 @@ from propchange.errors import (
     ActionError,
     ConnectionFailed,
     DescriptionError,
+    LocalProtocolError,
     PropchangeError,
     RemoteProtocolError,
     TimedOut,
@@ -331,6 +332,24 @@ async def test_the_timeout_counts_from_the_call_to_the_answer(driven: Any, raw_d
             await lamp.call("Reset", timeout=0.05)
         assert "(it may have run)" in str(raised.value)
         assert len(raw.requests) == 1
+
+
+@pytest.mark.parametrize("seconds", [10**400, 1e300, 1e9, 31])
+async def test_a_very_long_timeout_is_no_error(driven: Any, raw_device: Any, seconds: Any) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        answering(raw, answer())
+        assert await lamp.call("Reset", timeout=seconds) == {}
+
+
+async def test_a_header_that_the_program_has_made_impossible_is_its_own_error(
+    driven: Any, raw_device: Any
+) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        lamp.driver.calls._headers = ((b"USER-AGENT", b"two\nlines"),)
+        with pytest.raises(LocalProtocolError, match="line ends") as raised:
+            await lamp.call("Reset")
+        assert raised.value.__cause__ is None
+        assert raw.requests == []
 
 
 async def test_the_timeout_counts_while_other_calls_are_under_way(

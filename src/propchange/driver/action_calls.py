@@ -70,27 +70,31 @@ class Callee(NamedTuple):
     form: CallForm
 
 
+_MOST_SECONDS = 86_400.0
+"""Longer timers overflow in some event loops."""
+
+EXPLAINED = (ConnectionFailed, TimedOut, DescriptionError, RemoteProtocolError)
+"""The errors of a request to a device."""
+
+
 def call_seconds(timeout: object, limits: Limits) -> float:
-    """The seconds that a call may take; None: ``limits.request_seconds``. Raises TypeError or
-    ValueError for anything but a finite number above 0."""
+    """The seconds that a call may take, a day at most; None: ``limits.request_seconds``. Raises
+    TypeError or ValueError for anything but a finite number above 0."""
     if timeout is None:
         return limits.request_seconds
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
     if not 0 < timeout < math.inf:
         raise ValueError(f"timeout is a finite number of seconds above 0, not {timeout!r}")
-    return float(timeout)
+    return float(min(timeout, _MOST_SECONDS))
 
 
 def explained(error: PropchangeError, where: str) -> PropchangeError:
-    """An error of the same kind whose text begins with ``where``."""
-    text = f"{where}: {error.args[0] if error.args else error}"
+    """An error of the same kind, one of :data:`EXPLAINED`, whose text begins with ``where``."""
+    text = f"{where}: {error.args[0]}"
     if isinstance(error, RemoteProtocolError):
         return RemoteProtocolError(text, status=error.status, clause=error.clause)
-    for kind in (ConnectionFailed, TimedOut, DescriptionError):
-        if isinstance(error, kind):
-            return kind(text)
-    return error
+    return next(kind(text) for kind in EXPLAINED if isinstance(error, kind))
 
 
 class ActionCalls:
@@ -163,7 +167,7 @@ class ActionCalls:
         except ActionError as error:
             error.add_note(f"the answer to {action_name} of {callee.service._called}")
             raise
-        except PropchangeError as error:
+        except EXPLAINED as error:
             where = f"{action_name} of {callee.service._called}{message.fate(error)}"
             raise explained(error, where) from error
         finally:

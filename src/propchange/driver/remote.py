@@ -16,7 +16,7 @@ from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
-from propchange.driver.action_calls import Callee, CallForm, call_seconds, explained
+from propchange.driver.action_calls import EXPLAINED, Callee, CallForm, call_seconds, explained
 from propchange.driver.remote_end import ControlEnd
 from propchange.driver.requests import (
     DOCUMENT_REDIRECTS,
@@ -392,7 +392,7 @@ class DescribedService(Generic[S_co]):
         until = now() + seconds
         try:
             actions = (await self._read_contents(seconds=seconds)).actions
-        except PropchangeError as error:
+        except EXPLAINED as error:
             raise explained(error, f"{name} of {self._called} (it was not sent)") from error
         declared = actions.get(name)
         if declared is None:
