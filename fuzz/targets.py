@@ -49,6 +49,7 @@ from propchange.core.wire.xml import parse_tree
 from propchange.errors import ActionError, DescriptionError, RemoteProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request
 from propchange.http.datagrams import parse_datagram
+from propchange.upnp.class_fit import class_problems
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
 from propchange.upnp.service import Service
@@ -63,6 +64,7 @@ from propchange.upnp.soap import (
     parse_call,
 )
 from propchange.upnp.ssdp import read_datagram, read_message, read_search
+from propchange.upnp.standard import RenderingControl
 
 _ANNOUNCED = tuple(
     Target(target, f"uuid:a::{target}")
@@ -255,6 +257,8 @@ def scpd(data: bytes) -> None:
         variable.format(variable.initial)
         with contextlib.suppress(ValueError):
             variable.parse("1")
+    for problem in class_problems(RenderingControl, found):
+        assert problem.isprintable()
     assert len(found.actions) <= DEFAULT_LIMITS.actions_per_service
     again = parse_scpd(build_scpd(found.variables.values(), found.actions.values()))
     assert list(again.variables) == list(found.variables)
