@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol
@@ -261,7 +262,9 @@ async def _awaited(run: ActionRun, given: Awaitable[object]) -> Response:
         run.release()
         raise
     finally:
-        _running.reset(before)
+        # Twisted 21.7 resumes a coroutine in another context, in which nothing was set.
+        with suppress(ValueError):
+            _running.reset(before)
 
 
 def _checked(given: object) -> Response:
