@@ -226,17 +226,17 @@ def test_the_network_light_of_gupnp_switches_and_dims_our_light(light, start, ne
     own_port = str(network.port())
     light_and_mouse = start(*network.prefix, *mouse, "-i", "v0", "-p", own_port, "-4", "--no-v6")
 
-    def wait_for(method, port):
+    def wait_for(start, port):
         """Wait until the network light has been answered."""
         request = wire.wait(
-            lambda each: each.method == method and each.destination.endswith(f":{port}"),
-            f"{method} to port {port}",
+            lambda each: re.match(start, each.start) and each.destination.endswith(f":{port}"),
+            f"{start} to port {port}",
         )
         assert wire.answer(request).status == 200
 
     # It switches all lights whose description it has read, itself too.
-    wait_for("GET", urlsplit(description_url).port)
-    wait_for("GET", own_port)
+    wait_for("GET /description.xml ", urlsplit(description_url).port)
+    wait_for("GET /[0-9a-f-]+.xml ", own_port)
     light_and_mouse.read("ready")
     light_and_mouse.ask("menu 1", "menu")
     assert program.read("called") == {"called": "SetTarget", "values": ["True"]}
