@@ -266,6 +266,21 @@ def test_events_that_can_be_read_are_taken_while_the_next_repair_waits() -> None
     assert [event.seq for event in device.events()]
 
 
+def test_a_device_that_sends_its_state_anew_while_the_next_repair_waits_needs_no_repair() -> None:
+    device = Broken(lambda seq: seq == 0)
+    device.run(60)
+    assert device.record.status is DEAF
+    assert device.notify(device.record, 0, A="anew") == 200
+    assert (device.record.status, device.record.state) == (ACTIVE, S.ACTIVE)
+    asked = len(device.asked)
+    for _ in range(100):
+        device.now += 1.0
+        device.protocol.handle_deadline(device.now)
+        device.serve()
+    assert len(device.asked) == asked
+    assert device.record.state is S.ACTIVE
+
+
 def test_the_event_after_an_unreadable_one_shows_no_gap() -> None:
     device = Broken(lambda seq: seq % 2 == 0)
     device.run(60)

@@ -167,7 +167,7 @@ class RecoveryMachine(RuleBasedStateMachine):
             if isinstance(outcome, SeqUnreliable):
                 self.believed = False
             elif isinstance(outcome, Event) and self.believed and outcome.seq is not None:
-                assert outcome.seq > self.seq.get(outcome.sid, -1) or self.link.seq(1) != 1
+                assert outcome.seq > self.seq.get(outcome.sid, -1) or self.link.seq(3) != 3
                 self.seq[outcome.sid] = outcome.seq
             if not isinstance(outcome, StatusChange):
                 continue

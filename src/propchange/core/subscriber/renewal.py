@@ -381,6 +381,7 @@ class SubscriptionRenewal:
         if complete:
             record.move(_I.INITIAL_EVENT)
             self._timers.clear((record, TimerKind.INITIAL))
+            self._timers.clear((record, TimerKind.REPAIR))
             cause = Cause.INITIAL_EVENT
             self._outcomes.change_status(record, Status.ACTIVE, cause, "events arrive")
 
