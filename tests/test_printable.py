@@ -96,7 +96,7 @@ def made(kind: Any) -> Any:
             else Cause.REFUSED
             if "Cause" in hint
             else {HOSTILE: HOSTILE}
-            if "Mapping" in hint
+            if "Mapping" in hint or "Changes" in hint
             else NotBelieved.UNREADABLE
             if "NotBelieved" in hint
             else True
