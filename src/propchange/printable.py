@@ -1,4 +1,4 @@
-"""Escapes texts of peers in log lines, in the texts of errors and on a terminal.
+"""Texts for people: escapes what peers have sent, and lists names.
 
 A peer chooses names, values, headers and URLs. On a terminal, control characters in them could move
 the cursor, colour a line, ring the bell, reverse the reading order, or break a line into two.
@@ -7,6 +7,7 @@ the cursor, colour a line, ring the bell, reverse the reading order, or break a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # A fast search for candidates. isprintable() decides: it is False for every character that makes a
 # terminal do something.
@@ -38,3 +39,12 @@ def is_harmless(character: str) -> bool:
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")
+
+
+def listed(names: Iterable[str], most: int | None = None, *, without: str = "none") -> str:
+    """``names`` for a sentence. If there are more than ``most``: the first ones, and the number of
+    the others. ``without`` any name it is that word."""
+    every = list(names)
+    named = ", ".join(every[:most]) or without
+    more = 0 if most is None else len(every) - most
+    return f"{named} and {more} more" if more > 0 else named

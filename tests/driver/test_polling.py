@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.polling import ActionPoll, actions_that_tell, poll_options
+from propchange.driver.polling import ActionPoll, poll_options, reading_actions
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.errors import ConnectionFailed
 from propchange.upnp.actions import Action, Argument
@@ -428,26 +428,24 @@ CHANNEL = ("Channel", "in", "A_ARG_TYPE_Channel")
         (action("GetRange", ("Least", "out", "Volume"), ("Most", "out", "Volume")), False),
     ],
 )
-def test_the_actions_that_tell_state_variables_only_read(
-    described: Action, *, chosen: bool
-) -> None:
+def test_the_reading_actions_state_variables_only_read(described: Action, *, chosen: bool) -> None:
     names = ("Volume", "A_ARG_TYPE_InstanceID", "A_ARG_TYPE_Channel", "A_ARG_TYPE_Volume")
     contents = ServiceContents(
         {name: variable(name) for name in names}, {described.name: described}, ()
     )
-    assert actions_that_tell(contents, 32) == ([described] if chosen else [])
+    assert reading_actions(contents, 32) == ([described] if chosen else [])
 
 
 def test_no_more_actions_are_called_than_are_needed_and_allowed() -> None:
     actions = {f"Get{n}": action(f"Get{n}", ("V", "out", f"V{n // 2}")) for n in range(100)}
     contents = ServiceContents({f"V{n}": variable(f"V{n}") for n in range(50)}, actions, ())
-    chosen = actions_that_tell(contents, DEFAULT_LIMITS.poll_actions)
+    chosen = reading_actions(contents, DEFAULT_LIMITS.poll_actions)
     assert [each.name for each in chosen] == [f"Get{2 * n}" for n in range(32)]
 
 
 def test_a_rendering_control_is_polled_by_the_getters_of_its_standard() -> None:
     contents = parse_scpd(RenderingControl().scpd())
-    chosen = [each.name for each in actions_that_tell(contents, DEFAULT_LIMITS.poll_actions)]
+    chosen = [each.name for each in reading_actions(contents, DEFAULT_LIMITS.poll_actions)]
     assert "ListPresets" in chosen
     assert "GetVolumeDBRange" not in chosen
     assert not [name for name in chosen if not name.startswith(("Get", "List"))]

@@ -8,7 +8,6 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import click
@@ -29,6 +28,7 @@ from propchange.cli.options import Seconds, exclude_option, interface_option, ma
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.targets import Names, Target, find_devices
 from propchange.core.values.data_types import shown
+from propchange.printable import listed
 from propchange.upnp.actions import Action
 from propchange.upnp.device_file import nearest
 
@@ -220,7 +220,7 @@ def service_named(devices: Sequence[RemoteDevice], name: str) -> RemoteService:
     if len(found) == 1:
         return found[0]
     if found:
-        several = _listed(_telling_name(service, devices) for service in found)
+        several = listed((_telling_name(service, devices) for service in found), _NAMES_SHOWN)
         raise CommandFailed(f"several services are called {name}; write: {several}", status=2)
     known = [service.unique_name for device in devices for service in device.services]
     of = " and ".join(device.friendly_name or device.url for device in devices)
@@ -259,18 +259,13 @@ def read_arguments(action: Action, words: Iterable[str]) -> dict[str, object]:
             raise CommandFailed(f"{name}: {error}", status=2) from error
     missing = [name for name in inputs if name not in values]
     if missing:
-        kinds = _listed(f"{name} ({inputs[name].variable.data_type.name})" for name in missing)
-        raise CommandFailed(f"{action.name} also needs {kinds}", status=2)
+        needed = (f"{name} ({inputs[name].variable.data_type.name})" for name in missing)
+        needs = listed(needed, _NAMES_SHOWN)
+        raise CommandFailed(f"{action.name} also needs {needs}", status=2)
     return values
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> CommandFailed:
     known = list(known)
-    there = f"; there are: {_listed(known)}" if known else "; there are none"
+    there = f"; there are: {listed(known, _NAMES_SHOWN)}" if known else "; there are none"
     return CommandFailed(f"{what}{nearest(name, known)}{there}", status=2)
-
-
-def _listed(names: Iterable[str]) -> str:
-    first = list(islice(names, _NAMES_SHOWN + 1))
-    more = ", …" if len(first) > _NAMES_SHOWN else ""
-    return ", ".join(first[:_NAMES_SHOWN]) + more

@@ -1,9 +1,9 @@
-"""Calls of actions: POST to a controlURL and its answer (UDA 2.0 §3.1.1, §3.2).
+"""Calls actions: POST to a controlURL, and its answer (UDA 2.0 §3.1.1, §3.2).
 
-An action runs once for each call. So a request whose bytes were written is never sent again: if its
+An action runs once for each call. So a request whose bytes were written is not sent again: if its
 connection breaks, the call fails, and the error says that the action may have run. A call is sent
-again only after an answer that says that it was not carried out: a redirect (307), or the status
-405, after which UDA 1.0 wants the method M-POST.
+again only after an answer which shows that the action has not run: a redirect (307), or the status
+405, after which UDA 1.0 requires the method M-POST.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from propchange.upnp.soap import SOAP_NAMESPACE, build_call, format_soapaction, 
 _CONTENT_TYPE = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
 _MAN = (b"MAN", b'"%b"; ns=01' % SOAP_NAMESPACE.encode())
 _OTHER_METHOD = {"POST": frozenset({405}), "M-POST": frozenset({405, 501, 510})}
-"""The statuses that say that the device does not know the method (UDA 1.0 §3.2.1). 501 and 510 are
-those of the HTTP Extension Framework (RFC 2774)."""
+"""The statuses with which a device says that it does not know the method (UDA 1.0 §3.2.1). 501 and
+510 are from the HTTP Extension Framework (RFC 2774)."""
 
 
 @dataclass(slots=True)
@@ -51,8 +51,8 @@ class CallForm:
     keeps: bool = True
 
 
-class Called(Protocol):
-    """A service that is called."""
+class NamedService(Protocol):
+    """A service with a name for people."""
 
     @property
     def _called(self) -> str:
@@ -60,10 +60,10 @@ class Called(Protocol):
 
 
 class Callee(NamedTuple):
-    """The service that is called. ``url`` is the controlURL, which the host ``giver`` gave; None:
-    the program."""
+    """The service that is called. ``url`` is the controlURL. ``giver`` is the host whose
+    description has the URL; None: the program gave it."""
 
-    service: Called
+    service: NamedService
     service_type: str
     url: str
     giver: Endpoint | None
@@ -73,7 +73,7 @@ class Callee(NamedTuple):
 _MOST_SECONDS = 86_400.0
 """Longer timers overflow in some event loops."""
 
-EXPLAINED = (ConnectionFailed, TimedOut, DescriptionError, RemoteProtocolError)
+REQUEST_ERRORS = (ConnectionFailed, TimedOut, DescriptionError, RemoteProtocolError)
 """The errors of a request to a device."""
 
 
@@ -89,12 +89,12 @@ def call_seconds(timeout: object, limits: Limits) -> float:
     return float(min(timeout, _MOST_SECONDS))
 
 
-def explained(error: PropchangeError, where: str) -> PropchangeError:
-    """An error of the same kind, one of :data:`EXPLAINED`, whose text begins with ``where``."""
+def with_prefix(error: PropchangeError, where: str) -> PropchangeError:
+    """``error``, one of :data:`REQUEST_ERRORS`, as a new error whose text begins with ``where``."""
     text = f"{where}: {error.args[0]}"
     if isinstance(error, RemoteProtocolError):
         return RemoteProtocolError(text, status=error.status, clause=error.clause)
-    return next(kind(text) for kind in EXPLAINED if isinstance(error, kind))
+    return next(kind(text) for kind in REQUEST_ERRORS if isinstance(error, kind))
 
 
 class ActionCalls:
@@ -144,14 +144,14 @@ class ActionCalls:
         device, connecting and the answer last ``until`` a time, at most: ``seconds`` after the
         program has called.
 
-        Raises ActionError for a fault; RemoteProtocolError for an answer that is none, with its
-        status if it is not 2xx; ConnectionFailed, TimedOut; DescriptionError if the URL may not be
-        asked, and if the description has names or a URL with which nothing can be sent."""
+        Raises ActionError for a fault; RemoteProtocolError for an answer that cannot be read, with
+        its status if that is not 2xx; ConnectionFailed; TimedOut; DescriptionError if nothing may
+        be sent to the URL, or if a name or the URL in the description cannot be sent."""
         try:
             turn = CallTurn(device_address(callee.url))
             soapaction = format_soapaction(callee.service_type, action_name)
             body = build_call(callee.service_type, action_name, texts)
-        except ValueError as error:  # the values were checked: it is the description
+        except ValueError as error:  # the values were checked, so the description is wrong
             where = f"{action_name} of {callee.service._called}"
             raise DescriptionError(f"{where} cannot be called: {error}") from error
         message = _Message(until, seconds, self._headers, soapaction, body)
@@ -167,9 +167,9 @@ class ActionCalls:
         except ActionError as error:
             error.add_note(f"the answer to {action_name} of {callee.service._called}")
             raise
-        except EXPLAINED as error:
-            where = f"{action_name} of {callee.service._called}{message.fate(error)}"
-            raise explained(error, where) from error
+        except REQUEST_ERRORS as error:
+            where = f"{action_name} of {callee.service._called}{message.whether_sent(error)}"
+            raise with_prefix(error, where) from error
         finally:
             self._waiting.pop(turn, None)
             self._protocol.end_call(turn)
@@ -273,9 +273,8 @@ class ActionCalls:
 
 
 class _Message:
-    """The request of one call, for any URL, which is to be answered ``until`` a time, ``seconds``
-    after the call. ``written``: its bytes were written, or were about to be, and it was not
-    answered."""
+    """The request of one call. It must be answered ``until`` a time, which is ``seconds`` after the
+    program has called. ``written``: its bytes were perhaps written, and no answer has come."""
 
     __slots__ = ("_body", "_headers", "_soapaction", "seconds", "until", "written")
 
@@ -298,8 +297,8 @@ class _Message:
             own = (_MAN, (b"01-SOAPACTION", self._soapaction))
         return Request(method, target, (host, *self._headers, *own), self._body)
 
-    def fate(self, error: PropchangeError) -> str:
-        """Whether the action may have run, for the text of an error."""
+    def whether_sent(self, error: PropchangeError) -> str:
+        """For the text of an error: whether the action may have run."""
         if not isinstance(error, ConnectionFailed | TimedOut):
             return ""
         return " (it may have run)" if self.written else " (it was not sent)"

@@ -50,7 +50,7 @@ from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
-from propchange.driver.polling import PollFunction, Polls
+from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, failure_of
@@ -146,7 +146,7 @@ class SubscriberDriver:
             excluded=self.addresses.excludes,
         )
         self.tasks = Tasks(runtime)
-        self._polls = Polls(
+        self._polls = RunningPolls(
             runtime,
             self.protocol,
             self.tasks,

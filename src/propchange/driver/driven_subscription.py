@@ -8,8 +8,8 @@ from typing import Any, Generic
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.driver.device_access import StateAccess
 from propchange.driver.remote import DescribedService
-from propchange.driver.remote_end import StateEnd
 from propchange.upnp.remote_state import S_co, remote_instance
 from propchange.upnp.service import Service
 
@@ -39,8 +39,8 @@ class DrivenSubscription(SubscriptionView, Generic[S_co]):
         if self._state is None:
             service = self.service
             service_class = Service if service is None else service._class
-            end = StateEnd(service, service_class, self)
-            self._state = remote_instance(service_class, end)
+            access = StateAccess(service, service_class, self)
+            self._state = remote_instance(service_class, access)
         state: S_co = self._state
         return state
 

@@ -1,7 +1,7 @@
-"""Polls the values of subscriptions to which no events come.
+"""Polls the values of subscriptions while no events come.
 
-The protocol says when (:mod:`propchange.core.subscriber.polling`). The values come from a function
-of the program, or from the actions of the service that return its state variables.
+The protocol decides when (:mod:`propchange.core.subscriber.polling`). The values come from a
+function of the program, or from the actions of the service that return its state variables.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from propchange.driver.runtime import Runtime, Task, Tasks
 from propchange.errors import ActionError, DescriptionError, PropchangeError, TimedOut
 from propchange.upnp.actions import Action, ErrorCode
 from propchange.upnp.scpd import ServiceContents
+from propchange.upnp.tied_action import ARGUMENT_TYPE, CHANNEL, INSTANCE
 
 Values: TypeAlias = Mapping[Any, object]
 
@@ -32,16 +33,16 @@ value, or its text. The variable is its name on the wire, the variable of a clas
 POLL_INTERVAL = 30.0
 """Seconds between the polls of a subscription by default."""
 
-_TELLS = re.compile(r"(?:[XA]_)?(?:Get|List)(?=[^a-z]|$)")
-"""The names of actions that only read. Others may return state variables and change something."""
+_READING_NAME = re.compile(r"(?:[XA]_)?(?:Get|List)(?=[^a-z]|$)")
+"""The names of actions that only read. Actions with other names may also change something."""
 
-_ASKED: dict[str, Any] = {"InstanceID": 0, "Channel": "Master"}
-"""The in arguments of actions that are called to poll, with their values."""
+_INPUTS: dict[str, Any] = {INSTANCE: 0, CHANNEL: "Master"}
+"""The in arguments that an action may have to be called for a poll, with the values they get."""
 
 _PART = 0.9
-"""The part of the time for one poll that its calls may take."""
+"""The part of ``Limits.poll_seconds`` that the calls of one poll may take."""
 
-_NOT_THERE = (ErrorCode.INVALID_ACTION, ErrorCode.NOT_IMPLEMENTED)
+_MISSING_ACTION = (ErrorCode.INVALID_ACTION, ErrorCode.NOT_IMPLEMENTED)
 
 
 def poll_options(
@@ -50,8 +51,8 @@ def poll_options(
     service: DescribedService[Any] | None,
 ) -> dict[str, Any]:
     """The options of :meth:`.SubscriberDriver.subscribe` for ``poll`` and ``poll_interval`` of a
-    program, which subscribes to ``service``. Raises TypeError or ValueError for what cannot be
-    polled."""
+    program, which subscribes to ``service``; None: to an event URL. Raises TypeError or ValueError
+    for a ``poll`` or an interval that cannot be used."""
     if isinstance(poll_interval, bool) or not isinstance(poll_interval, int | float):
         raise TypeError(f"poll_interval is a number of seconds, not {poll_interval!r}")
     if not 0 < poll_interval < math.inf:
@@ -70,7 +71,7 @@ def poll_options(
     return {"poll": poll, "poll_interval": float(poll_interval)}
 
 
-class Polls:
+class RunningPolls:
     """Runs the polls of a control point. ``tasks`` runs the coroutines, and ends them with the
     control point. ``changed`` is called when there are outcomes."""
 
@@ -161,8 +162,8 @@ class ActionPoll:
     """Reads the state variables of ``service`` by its actions. A :data:`PollFunction`.
 
     An action is called if its name says that it only reads, its out arguments are state variables
-    of the service, and its in arguments are none, or InstanceID and Channel; they are then 0 and
-    Master. ``Limits.poll_actions`` are called at most, one after the other. If a slow device does
+    of the service, and it has no in arguments but InstanceID and Channel, for which 0 and Master
+    are sent. ``Limits.poll_actions`` are called at most, one after the other. If a slow device does
     not answer all of them in the time for one poll, the next poll begins with the others.
     """
 
@@ -178,7 +179,7 @@ class ActionPoll:
         service, driver = self._service, self._service._driver
         until = driver.now() + _PART * driver.limits.poll_seconds
         contents = await service._read_contents()
-        chosen = actions_that_tell(contents, driver.limits.poll_actions)
+        chosen = reading_actions(contents, driver.limits.poll_actions)
         if not chosen:
             raise DescriptionError(
                 f"{service._called} has no action that returns its state variables; "
@@ -193,7 +194,7 @@ class ActionPoll:
             left = until - driver.now()
             if left <= 0 and (values or refusal):
                 break
-            inputs = {each.name: _ASKED[each.name] for each in action.inputs}
+            inputs = {each.name: _INPUTS[each.name] for each in action.inputs}
             seconds = min(max(left, 0.001), driver.limits.request_seconds)
             try:
                 outputs = await service._call(action.name, (), {**inputs, "timeout": seconds})
@@ -205,15 +206,15 @@ class ActionPoll:
             except (ActionError, ValueError) as error:
                 # ValueError: the service has no InstanceID 0, or no channel Master.
                 refusal = error
-                if not isinstance(error, ActionError) or error.code in _NOT_THERE:
+                if not isinstance(error, ActionError) or error.code in _MISSING_ACTION:
                     self._missing.add(action.name)
                 continue
-            # As a LastChange has them.
-            instance = inputs.get("InstanceID")
+            # The same keys as those of the values of a LastChange.
+            instance = inputs.get(INSTANCE)
             for argument in action.outputs:
                 value = outputs.get(argument.name)
                 if value is not None:
-                    key = (argument.variable.name, instance, inputs.get("Channel"))
+                    key = (argument.variable.name, instance, inputs.get(CHANNEL))
                     values.setdefault(key, value)
         else:
             self._first = ""
@@ -225,23 +226,23 @@ class ActionPoll:
         return values
 
 
-def actions_that_tell(contents: ServiceContents, most: int) -> list[Action]:
-    """The actions that return state variables and change nothing, as far as their descriptions
-    say; ``most`` of them. An action whose variables the former ones return is left out."""
-    told: set[str] = set()
+def reading_actions(contents: ServiceContents, most: int) -> list[Action]:
+    """The first ``most`` actions that return state variables and, by their names, change nothing.
+    An action is left out if the ones before it return all its variables."""
+    read: set[str] = set()
     chosen: list[Action] = []
     for action in contents.actions.values():
         names = {each.variable.name for each in action.outputs}
         if (
             len(chosen) < most
-            and _TELLS.match(action.name)
-            and all(each.name in _ASKED for each in action.inputs)
-            and not any(name.startswith("A_ARG_TYPE_") for name in names)
-            # Two arguments of one variable are not both its value: GetVolumeDBRange returns bounds.
+            and _READING_NAME.match(action.name)
+            and all(each.name in _INPUTS for each in action.inputs)
+            and not any(name.startswith(ARGUMENT_TYPE) for name in names)
+            # If two arguments have one variable, they are not its value: GetVolumeDBRange.
             and len(names) == len(action.outputs)
             and contents.variables.keys() >= names
-            and not told >= names
+            and not read >= names
         ):
-            told |= names
+            read |= names
             chosen.append(action)
     return chosen

@@ -16,8 +16,14 @@ from propchange.core.subscriber.requests import friendly_name
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
-from propchange.driver.action_calls import EXPLAINED, Callee, CallForm, call_seconds, explained
-from propchange.driver.remote_end import ControlEnd
+from propchange.driver.action_calls import (
+    REQUEST_ERRORS,
+    Callee,
+    CallForm,
+    call_seconds,
+    with_prefix,
+)
+from propchange.driver.device_access import ControlAccess
 from propchange.driver.requests import (
     DOCUMENT_REDIRECTS,
     ELSEWHERE,
@@ -28,7 +34,7 @@ from propchange.driver.requests import (
 )
 from propchange.driver.runtime import Future, settle
 from propchange.errors import DescriptionError, PropchangeError, RemoteProtocolError, TimedOut
-from propchange.printable import printable
+from propchange.printable import listed, printable
 from propchange.upnp.action_methods import ActionMethod
 from propchange.upnp.actions import Action
 from propchange.upnp.class_fit import ClassFit, class_outputs, device_inputs
@@ -210,7 +216,7 @@ class DescribedService(Generic[S_co]):
         those are in the ``state`` of a subscription. ``await
         device[SwitchPower].control.set_target(True)``."""
         if self._control is None:
-            self._control = remote_instance(self._class, ControlEnd(self, self._class))
+            self._control = remote_instance(self._class, ControlAccess(self, self._class))
         control: S_co = self._control
         return control
 
@@ -392,11 +398,11 @@ class DescribedService(Generic[S_co]):
         until = now() + seconds
         try:
             actions = (await self._read_contents(seconds=seconds)).actions
-        except EXPLAINED as error:
-            raise explained(error, f"{name} of {self._called} (it was not sent)") from error
+        except REQUEST_ERRORS as error:
+            raise with_prefix(error, f"{name} of {self._called} (it was not sent)") from error
         declared = actions.get(name)
         if declared is None:
-            there = ", ".join(map(printable, actions)) or "none"
+            there = listed(map(printable, actions))
             raise LookupError(f"{self._called} has no action {name!r}; there are: {there}")
         if method is not None:
             values = device_inputs(values, declared)

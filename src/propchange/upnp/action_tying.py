@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable, wire_name
 from propchange.core.wire.propertyset import check_variable_name
+from propchange.printable import listed
 from propchange.upnp.action_methods import ActionMethod, NamedArgument, Related
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.tied_action import (
@@ -17,7 +18,6 @@ from propchange.upnp.tied_action import (
     TiedAction,
     VariableMissing,
     Variables,
-    listed,
     named_variable,
 )
 
@@ -168,7 +168,7 @@ def _own_inputs(
     if unknown:
         raise TypeError(
             f"{method.called} has no parameter {', '.join(unknown)}, which arguments= names; "
-            f"there are: {', '.join(parameters.names) or 'none'}"
+            f"there are: {listed(parameters.names)}"
         )
     inputs: list[Argument] = []
     tied: dict[str, str] = {}

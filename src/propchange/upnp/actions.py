@@ -15,6 +15,7 @@ from typing import Any, Literal
 from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ACTION_ERRORS, ActionError
+from propchange.printable import listed
 
 
 class ErrorCode(IntEnum):
@@ -172,7 +173,9 @@ class Action:
             return
         problems = []
         if unknown:
-            problems.append(f"has no {direction} argument {_few(map(shown, unknown))}")
+            problems.append(
+                f"has no {direction} argument {listed(map(shown, unknown), _MOST_NAMED)}"
+            )
         if missing:
             problems.append(f"lacks the {direction} argument {', '.join(missing)}")
         raise TypeError(f"{self.name} {' and '.join(problems)}; there are: {_names(arguments)}")
@@ -198,14 +201,8 @@ _MOST_NAMED = 8
 """Unknown arguments that an error names. A peer may send more than a hundred."""
 
 
-def _few(names: Iterable[str]) -> str:
-    named = list(names)
-    more = len(named) - _MOST_NAMED
-    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _names(arguments: Iterable[Argument]) -> str:
-    return ", ".join(argument.name for argument in arguments) or "none"
+    return listed(argument.name for argument in arguments)
 
 
 def _is_in_range(variable: StateVariable[Any], value: Any) -> bool:

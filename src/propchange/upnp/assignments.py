@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, NoReturn
 
 from propchange.core.values.data_types import shown
+from propchange.printable import listed
 from propchange.upnp.device import PlacedDevice, PlacedService
 from propchange.upnp.device_file import nearest, wire_value
 
@@ -199,12 +200,15 @@ class Assignments:
         if found:
             several = " or ".join(placed.service_id for placed in found)
             raise ValueError(f"several services are called {name}: write {several}")
-        near = nearest(name, self._services) or f"; there are: {_listed(self._names.values())}"
+        near = (
+            nearest(name, self._services)
+            or f"; there are: {listed(self._names.values(), _NAMES_SHOWN)}"
+        )
         raise ValueError(f"there is no service {shown(name)}{near}")
 
     def _refuse_variable(self, name: str, placed: PlacedService) -> NoReturn:
         known = list(placed.service.variables)
-        near = nearest(name, known) or f"; there are: {_listed(known)}"
+        near = nearest(name, known) or f"; there are: {listed(known, _NAMES_SHOWN)}"
         raise ValueError(f"{self._names[placed]} has no variable {shown(name)}{near}")
 
     # --- assigning ---
@@ -234,12 +238,6 @@ class Assignments:
                     service.add_instance(instance)
                 service.instance(instance)[(variable, channel) if channel else variable] = value
         self._added |= added
-
-
-def _listed(names: Any) -> str:
-    names = list(names)
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} others" if more > 0 else "")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
-from propchange.printable import printable
+from propchange.printable import listed, printable
 from propchange.upnp.action_methods import ActionMethod
 from propchange.upnp.action_tying import same_name
 from propchange.upnp.actions import Action, Argument
@@ -16,12 +16,10 @@ from propchange.upnp.instances import LAST_CHANGE
 from propchange.upnp.remote_state import actions_of
 from propchange.upnp.scpd import ServiceContents
 from propchange.upnp.service import Service
+from propchange.upnp.tied_action import ADDRESSING
 
-_MOST_NAMED = 8
+MOST_NAMED = 8
 """Names in one sentence. The others are counted."""
-
-_WHERE = frozenset({"InstanceID", "Channel"})
-"""The in arguments of an action that returns values: they say which values."""
 
 
 def class_problems(service_class: type[Service], contents: ServiceContents) -> tuple[str, ...]:
@@ -100,7 +98,7 @@ def getters(name: str, service_class: type[Service], actions: Mapping[str, Actio
 
 def _returns(action: Action, name: str) -> bool:
     inputs = {each.name for each in action.inputs}
-    return inputs <= _WHERE and any(each.variable.name == name for each in action.outputs)
+    return inputs <= ADDRESSING and any(each.variable.name == name for each in action.outputs)
 
 
 def _variable_problems(
@@ -126,13 +124,13 @@ def _variable_problems(
         if variable.evented is not False and not is_evented(variable, contents):
             silent.append(name)
     if missing:
-        yield f"the device has no state variable {listed(missing)}"
+        yield f"the device has no state variable {_listed(missing)}"
     if silent:
-        yield f"the device does not event {listed(silent)}"
+        yield f"the device does not event {_listed(silent)}"
     if other:
-        yield f"values are read with the data types of the device: {listed(other)}"
+        yield f"values are read with the data types of the device: {_listed(other)}"
     if unreadable:
-        yield f"values cannot be read by the class: {listed(unreadable)}"
+        yield f"values cannot be read by the class: {_listed(unreadable)}"
 
 
 def _optional_variables(methods: Iterable[ActionMethod[Any, Any]]) -> set[str]:
@@ -178,11 +176,11 @@ def _action_problems(
                 missing.append(ours.name)
             continue
         if _names(ours.inputs) != _names(theirs.inputs):
-            takes = listed(map(shown, sorted(_names(theirs.inputs))))
-            wanted = listed(sorted(_names(ours.inputs)))
+            takes = _listed(map(shown, sorted(_names(theirs.inputs))))
+            wanted = _listed(sorted(_names(ours.inputs)))
             other.append(f"{ours.name} takes {takes} instead of {wanted}")
         if lacking := _names(ours.outputs) - _names(theirs.outputs):
-            other.append(f"{ours.name} does not return {listed(sorted(lacking))}")
+            other.append(f"{ours.name} does not return {_listed(sorted(lacking))}")
         kinds = {each.name: each.variable for each in theirs.arguments}
         other.extend(
             f"{each.name} of {ours.name} is {kinds[each.name].data_type.name} "
@@ -191,18 +189,14 @@ def _action_problems(
             if each.name in kinds and not _reads(each.variable, kinds[each.name])
         )
     if missing:
-        yield f"the device has no action {listed(missing)}"
+        yield f"the device has no action {_listed(missing)}"
     if other:
-        yield f"actions are different: {listed(other)}"
+        yield f"actions are different: {_listed(other)}"
 
 
 def _names(arguments: Iterable[Argument]) -> set[str]:
     return {each.name for each in arguments}
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a sentence. Of a long list the first ones, and the number of the others."""
-    every = list(names)
-    more = len(every) - _MOST_NAMED
-    named = ", ".join(every[:_MOST_NAMED]) or "nothing"
-    return f"{named} and {more} more" if more > 0 else named
+def _listed(names: Iterable[str]) -> str:
+    return listed(names, MOST_NAMED, without="nothing")

@@ -1,11 +1,12 @@
-"""A request to a controlURL: judged, and answered (UDA 2.0 §3).
+"""Judges and answers requests to a controlURL (UDA 2.0 §3).
 
-:class:`Control` makes of a request either a :class:`.Response`, a refusal or a fault, or an
-:class:`ActionCall` whose arguments are checked. The runtime runs the action, and :class:`Control`
-makes the response of the result.
+:class:`Control` turns a request into an :class:`ActionCall` with checked arguments, or into the
+:class:`.Response` that refuses it. The runtime runs the action, and :class:`Control` turns the
+result into the response.
 
-A refusal is an HTTP status without a body: the request is none that calls an action, or a web page
-has sent it. A fault is the status 500 with a UPnPError: the action cannot be run, or has failed.
+A request that is not the call of an action, or that a web page has sent, is *refused*: the response
+is an HTTP status without a body. A call whose action cannot be run, or has failed, is answered with
+a *fault*: the status 500 with a UPnPError.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,7}")
 
 
 class ActionCall(NamedTuple):
-    """A call that may be run. ``inputs`` are the values of the in arguments, by wire name.
+    """A call whose action is to be run. ``inputs``: the values of the in arguments, by wire name.
     ``service_type`` is that of the call, which may have a lower version than that of ``service``.
     ``problems`` has a sentence for each deviation that was accepted."""
 
@@ -53,20 +54,20 @@ class ActionCall(NamedTuple):
     problems: tuple[str, ...]
 
 
-Refused = Callable[[Request, Refusal | ActionError], object]
-"""Called with a request that calls no action that can be run, and why."""
+ReportRefusal = Callable[[Request, Refusal | ActionError], object]
+"""Called with a request to a controlURL that runs no action, and the reason."""
 
 
 class Control:
     """Judges calls, and makes the responses to them. ``date`` returns the value of DATE.
-    ``refused`` is called for each request that is not to be run."""
+    ``refused`` is called for each request that runs no action."""
 
     def __init__(
         self,
         policy: PublisherPolicy,
         date: Callable[[], bytes],
         limits: Limits = DEFAULT_LIMITS,
-        refused: Refused = lambda request, why: None,
+        refused: ReportRefusal = lambda request, why: None,
     ) -> None:
         self._refused = refused
         self._policy = policy
@@ -139,8 +140,8 @@ def _judge_head(request: Request) -> Refusal | None:
         return refuse_repeated(repeated)
     media_type = request.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type not in _CONTENT_TYPES:
-        # A browser sends a form or a plain text of a web page without asking the device. It asks
-        # before it sends XML.
+        # A web page can make a browser send a form or a plain text to any host. Before it sends
+        # XML, the browser asks the host for permission.
         return Refusal(415, "CONTENT-TYPE is not text/xml", _CLAUSE)
     if request.method == "M-POST" and _MAN.fullmatch(request.fields.get(b"man", b"")) is None:
         return Refusal(510, "an M-POST names the namespace of SOAP in MAN", "UDA 1.0 §3.2.1")

@@ -10,7 +10,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import HOST_MISSING, judge_host
-from propchange.upnp.control import ActionCall, Control, Refused
+from propchange.upnp.control import ActionCall, Control, ReportRefusal
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.service import OnAction, Service
@@ -37,7 +37,7 @@ class HostedDocuments:
         policy: PublisherPolicy,
         date: Callable[[], bytes],
         limits: Limits = DEFAULT_LIMITS,
-        refused: Refused = lambda request, why: None,
+        refused: ReportRefusal = lambda request, why: None,
     ) -> None:
         self._policy = policy
         self._date = date

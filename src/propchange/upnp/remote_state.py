@@ -4,7 +4,7 @@ device, and whose actions call the device.
 The object is an instance of a subclass that is made for it. So ``isinstance`` holds, and the
 attributes are those of the class. Nothing that the program wrote for the device's side runs: not
 ``__init__``, which may open hardware, and no method, property or special method. State variables
-are read from the :class:`RemoteEnd`, and ``@action`` methods call the device through it.
+are read from a :class:`DeviceAccess`, and ``@action`` methods call the device through it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def type_of_class(service_class: object) -> str:
     return service_class._class_type
 
 
-class RemoteEnd(Protocol):
-    """What an object at the control point's end gets its values from, and calls."""
+class DeviceAccess(Protocol):
+    """How an object at the control point's end reads values and calls actions."""
 
     @property
     def called(self) -> str:
@@ -82,7 +82,7 @@ class RemoteEnd(Protocol):
         """Call the action at the device."""
 
 
-def remote_instance(service_class: type[S], end: RemoteEnd) -> S:
+def remote_instance(service_class: type[S], access: DeviceAccess) -> S:
     """An object of ``service_class`` at the control point's end."""
     made = vars(service_class).get("_remote_class")
     if made is None:
@@ -90,7 +90,7 @@ def remote_instance(service_class: type[S], end: RemoteEnd) -> S:
         # On the class itself, so that both are collected together.
         type.__setattr__(service_class, "_remote_class", made)
     instance = object.__new__(made)
-    object.__setattr__(instance, "_remote_end", end)
+    object.__setattr__(instance, "_access", access)
     return cast(S, instance)
 
 
@@ -100,9 +100,9 @@ class _RemoteState:
 
     __slots__ = ()
 
-    _remote_end: RemoteEnd
+    _access: DeviceAccess
 
-    # The program may have these too, and they would run.
+    # The program's class may define these too. Its methods must not run.
     __getattribute__ = object.__getattribute__
     __eq__ = object.__eq__
     __ne__ = object.__ne__
@@ -113,14 +113,14 @@ class _RemoteState:
         raise TypeError(f"{cls.__name__} at the control point's end is made by subscription.state")
 
     def __init_subclass__(cls, **keywords: object) -> None:
-        # Do not call that of the program: no class of the program is defined.
+        # Do not call __init_subclass__ of the program: its author has defined no subclass.
         pass
 
     def __bool__(self) -> bool:
         return True
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} at the control point's end: {self._remote_end.called}>"
+        return f"<{type(self).__name__} at the control point's end: {self._access.called}>"
 
     __str__ = __repr__
 
@@ -135,51 +135,49 @@ class _RemoteState:
     def __getitem__(self, name: str) -> Any:
         variable = _class_of(self)._class_variables.get(name)
         if variable is None:
-            return self._remote_end.read_named(name)
-        return self._remote_end.read(variable)
+            return self._access.read_named(name)
+        return self._access.read(variable)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._remote_end.values()
+        return name in self._access.values()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._remote_end.values())
+        return iter(self._access.values())
 
     def read_variable(self, variable: StateVariable[Any]) -> Any:
-        return self._remote_end.read(variable)
+        return self._access.read(variable)
 
     @property
     def values(self) -> Mapping[str, Any]:
-        return self._remote_end.values()
+        return self._access.values()
 
     @property
     def instances(self) -> tuple[int, ...]:
-        return self._remote_end.instances()
+        return self._access.instances()
 
     def instance(self, number: int) -> ServiceInstance:
         known = self.instances
         if number not in known:
             named = ", ".join(map(str, known)) or "none"
-            raise LookupError(
-                f"{self._remote_end.called} has no instance {number}; there are: {named}"
-            )
-        return ServiceInstance(self, number, self._remote_end.read_instance, self._refuse_instance)
+            raise LookupError(f"{self._access.called} has no instance {number}; there are: {named}")
+        return ServiceInstance(self, number, self._access.read_instance, self._refuse_instance)
 
     @property
     def service_type(self) -> str:
-        return self._remote_end.service_type
+        return self._access.service_type
 
     @property
     def service_id(self) -> str:
-        return self._remote_end.service_id
+        return self._access.service_id
 
     # --- actions ---
 
     def call_action(
         self, method: ActionMethod[Any, Any], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[Any]:
-        return self._remote_end.call(method, args, keywords)
+        return self._access.call(method, args, keywords)
 
-    # --- what is the device's ---
+    # --- the device's state cannot be assigned ---
 
     def assign_variable(self, variable: StateVariable[Any], value: object) -> NoReturn:
         raise AttributeError(self._unassignable(variable))
@@ -217,13 +215,14 @@ class _RemoteState:
 
 
 class _DeviceSide:
-    """In the place of an attribute of the program's class that is for the device's side."""
+    """Replaces an attribute of the program's class that is for the device's side. Reading it raises
+    AttributeError."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        # Python takes a TypeError of a special method, such as __len__, for one that is missing.
+        # After a TypeError of a special method, such as __len__, Python treats it as missing.
         kind = TypeError if self._name.startswith("__") else AttributeError
         raise kind(_unknown(owner, self._name))
 
@@ -303,7 +302,7 @@ def _public(remote_class: type) -> list[str]:
 
 
 def _unknown(remote_class: type, name: str) -> str:
-    """The sentence for an attribute that is not to be had at the control point's end."""
+    """The text of the error for an attribute that does not exist at the control point's end."""
     called = remote_class.__name__
     there = ", ".join(_public(remote_class)) or "none, but state['Name'] reads a variable"
     if any(name in vars(each) for each in remote_class.__mro__):

@@ -14,7 +14,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import Element
 from propchange.errors import DescriptionError
-from propchange.printable import printable
+from propchange.printable import listed, printable
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.markup import DECLARATION, child_text, parse_root, spec_version, text_element
 
@@ -119,9 +119,7 @@ class _Problems:
             if not others:
                 yield sentence
                 continue
-            named = ", ".join(map(shown, others[:_MOST_NAMED]))
-            more = len(others) - _MOST_NAMED
-            yield f"{sentence}; likewise {named}" + (f" and {more} more" if more > 0 else "")
+            yield f"{sentence}; likewise {listed(map(shown, others), _MOST_NAMED)}"
 
 
 def parse_scpd(document: bytes, limits: Limits = DEFAULT_LIMITS) -> ServiceContents:
@@ -169,7 +167,7 @@ def _parse_actions(
 ) -> dict[str, Action]:
     actions: dict[str, Action] = {}
     in_any_case = {name.lower(): each for name, each in variables.items()}
-    for element in (each for listed in root.all("actionList") for each in listed.all("action")):
+    for element in (each for group in root.all("actionList") for each in group.all("action")):
         name = child_text(element, "name")
         try:
             check_variable_name(name, limits)
@@ -188,8 +186,8 @@ def _parse_actions(
             break
         else:
             arguments = _Arguments(name, variables, in_any_case, limits, problems)
-            listed = element.find("argumentList")
-            for child in () if listed is None else listed.all("argument"):
+            group = element.find("argumentList")
+            for child in () if group is None else group.all("argument"):
                 arguments.add(child)
             actions[name] = Action(name, tuple(arguments.read))
     return actions
@@ -304,9 +302,9 @@ def _parse_bounds(
                 bounds[bound] = _parse_value(name, declared, span, bound, problems)
         else:
             problems.add("range", name, f"{name}: a range of {declared.name} was dropped")
-    listed = element.find("allowedValueList")
-    if listed is not None:
-        allowed = [child.text.strip() for child in listed.all("allowedValue")]
+    group = element.find("allowedValueList")
+    if group is not None:
+        allowed = [child.text.strip() for child in group.all("allowedValue")]
         if allowed and declared.name == "string":
             bounds["allowed"] = allowed
         else:

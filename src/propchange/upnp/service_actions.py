@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ActionError
+from propchange.printable import listed
 from propchange.upnp.action_methods import ActionMethod, NamedArgument
 from propchange.upnp.action_tying import implement, same_name, tie
 from propchange.upnp.actions import Action, Argument, ErrorCode
@@ -19,7 +20,6 @@ from propchange.upnp.tied_action import (
     TiedAction,
     VariableMissing,
     Variables,
-    listed,
 )
 
 GivenActions = Sequence[ActionMethod[Any, Any]] | Mapping[str, Callable[..., Any]]

@@ -26,14 +26,12 @@ from propchange.upnp.standard import (
     WANCommonInterfaceConfig,
     WANIPConnection,
 )
-from propchange.upnp.tied_action import ARGUMENT_TYPE
+from propchange.upnp.tied_action import ADDRESSING, ARGUMENT_TYPE, CHANNEL, INSTANCE
 
 _TIME = re.compile(r"[0-9]+:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?")
 
 Key = str | tuple[str, str]
 """A variable, or a variable and a channel."""
-
-_ADDRESSING = ("InstanceID", "Channel")
 
 
 def change(service: Service, values: Mapping[Any, object], number: int = 0) -> None:
@@ -64,7 +62,7 @@ def setters(
         names = {
             each.name: each.variable.name
             for each in method.action.inputs
-            if each.name not in _ADDRESSING
+            if each.name not in ADDRESSING
         }
         settable = all(
             name not in without and not name.startswith(ARGUMENT_TYPE) for name in names.values()
@@ -78,7 +76,7 @@ def _setter(names: Mapping[str, str]) -> Callable[..., None]:
     """A method that assigns its arguments to variables. ``names``: argument -> variable."""
 
     def assign(self: Service, **values: Any) -> None:
-        number, channel = values.get("InstanceID", 0), values.get("Channel")
+        number, channel = values.get(INSTANCE, 0), values.get(CHANNEL)
         assigned: dict[Key, object] = {
             name if channel is None else (name, channel): values[argument]
             for argument, name in names.items()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from propchange.core.values.state_variables import StateVariable
+from propchange.printable import listed
 from propchange.upnp.actions import Action
 
 ARGUMENT_TYPE = "A_ARG_TYPE_"
 """The beginning of the name of a state variable that only describes arguments (UDA 2.0 §2.5)."""
+
+INSTANCE = "InstanceID"
+CHANNEL = "Channel"
+ADDRESSING = frozenset({INSTANCE, CHANNEL})
+"""The in arguments that say of which instance and channel the values are."""
 
 Variables = Mapping[str, StateVariable[Any]]
 
@@ -52,7 +58,7 @@ class TiedAction:
             self.declared
             and bool(outputs)
             and not any(each.variable.name.startswith(ARGUMENT_TYPE) for each in outputs)
-            and all(each.name in (INSTANCE, CHANNEL) for each in self.action.inputs)
+            and all(each.name in ADDRESSING for each in self.action.inputs)
         )
 
     def with_variables(self, variables: Variables) -> TiedAction:
@@ -72,10 +78,6 @@ class TiedAction:
         return self.function(**keywords)
 
 
-INSTANCE = "InstanceID"
-CHANNEL = "Channel"
-
-
 def named_variable(name: str, variables: Variables, called: str) -> StateVariable[Any]:
     """The variable ``name``. Raises VariableMissing, with the name ``called`` of the action."""
     try:
@@ -86,8 +88,3 @@ def named_variable(name: str, variables: Variables, called: str) -> StateVariabl
             f"which the service does not have; there are: {listed(variables)}",
             name,
         ) from None
-
-
-def listed(names: Iterable[str]) -> str:
-    """The names for an error."""
-    return ", ".join(names) or "none"

@@ -6,13 +6,14 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ActionError
 from propchange.upnp.instances import ServiceInstance
 from propchange.upnp.service import Service
+from propchange.upnp.tied_action import ARGUMENT_TYPE
 
 
 def argument_type(name: str, allowed: str = "") -> StateVariable[str]:
     """The variable A_ARG_TYPE_``name``, a string that only describes arguments of actions.
     ``allowed`` is a list of words."""
     return StateVariable(
-        "string", allowed=allowed.split() or None, evented=False, name=f"A_ARG_TYPE_{name}"
+        "string", allowed=allowed.split() or None, evented=False, name=f"{ARGUMENT_TYPE}{name}"
     )
 
 

@@ -1,7 +1,7 @@
-"""The ends of the objects of a service class at a control point: what they read and call.
+"""How the objects of a service class at a control point read values and call actions.
 
-:class:`ControlEnd` is that of ``service.control``, which has no values, and :class:`StateEnd` that
-of ``subscription.state``.
+:class:`ControlAccess` is for ``service.control``, which has no values. :class:`StateAccess` is for
+``subscription.state``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from propchange.core.subscriber.current_values import Values
 from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
 from propchange.core.values.lastchange import is_master
 from propchange.core.values.state_variables import StateVariable
-from propchange.printable import printable
+from propchange.printable import listed, printable
 from propchange.upnp.action_methods import ActionMethod
-from propchange.upnp.class_fit import getters, is_evented, listed
+from propchange.upnp.class_fit import MOST_NAMED, getters, is_evented
 from propchange.upnp.scpd import ServiceContents
 from propchange.upnp.service import Service
 
 
-class ControlEnd:
-    """The end of an object that only calls. ``service`` is the service of a control point, with
-    the class ``service_class``; None: an event URL without a description."""
+class ControlAccess:
+    """Calls actions, and has no values. ``service`` is the service of a control point, with the
+    class ``service_class``; None: there is only an event URL, without a description."""
 
     def __init__(self, service: Any, service_class: type[Service]) -> None:
         self._service = service
@@ -84,11 +84,11 @@ class ControlEnd:
         """The part of an error that names the calls which return the variable."""
         contents = self._contents
         calls = getters(name, self._class, {} if contents is None else contents.actions)
-        return f"; {listed(calls)} asks the device" if calls else ""
+        return f"; {listed(calls, MOST_NAMED)} asks the device" if calls else ""
 
 
-class StateEnd(ControlEnd):
-    """The end of an object that has the values of ``subscription``."""
+class StateAccess(ControlAccess):
+    """Reads the values of ``subscription``, and calls actions."""
 
     def __init__(
         self, service: Any, service_class: type[Service], subscription: SubscriptionView
@@ -156,12 +156,12 @@ class StateEnd(ControlEnd):
         if contents is not None:
             declared = contents.variables.get(name)
             if declared is None:
-                there = listed(contents.variables)
+                there = listed(contents.variables, MOST_NAMED, without="nothing")
                 return f"{self.called} has no state variable {name}; there are: {there}"
             if not is_evented(variable or declared, contents):
                 return f"{self.called} does not event {name}{self._or_call(name)}"
         if record.accepted is not None and name not in record.accepted:
-            there = listed(record.accepted)
+            there = listed(record.accepted, MOST_NAMED, without="nothing")
             return f"the subscription is for other variables: {there}{self._or_call(name)}"
         return (
             f"no event has brought {name} of {self.called} yet "

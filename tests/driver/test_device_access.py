@@ -10,7 +10,7 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.values.state_variables import StateVariable
-from propchange.driver.remote_end import StateEnd
+from propchange.driver.device_access import StateAccess
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.remote_state import remote_instance
 from propchange.upnp.scpd import ServiceContents
@@ -50,7 +50,7 @@ class Speaking:
             self.record.grant = SimpleNamespace(accepted=accepted)  # type: ignore[assignment]  # read alone
         plain = SimpleNamespace(_contents=contents)
         service = SimpleNamespace(_plain=plain, _called="Speaker of 'Desk'")
-        end = StateEnd(service, Speaker, self)  # type: ignore[arg-type]  # what it reads
+        end = StateAccess(service, Speaker, self)  # type: ignore[arg-type]  # what it reads
         self.state = remote_instance(Speaker, end)
 
 
