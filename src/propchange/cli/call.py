@@ -28,6 +28,7 @@ from propchange.cli.options import Seconds, exclude_option, interface_option, ma
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.targets import Names, Target, find_devices
 from propchange.core.values.data_types import shown
+from propchange.driver.reporting import logger_named
 from propchange.printable import listed
 from propchange.upnp.actions import Action
 from propchange.upnp.device_file import nearest
@@ -129,7 +130,7 @@ async def _call(options: CallOptions) -> None:
 def _warnings_printed() -> Iterator[None]:
     """Print what the control point warns of, such as an answer that does not fit."""
     warnings = _StandardError(logging.WARNING)
-    logger = logging.getLogger("propchange")
+    logger = logger_named("propchange")
     logger.addHandler(warnings)
     try:
         yield
