@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ class Lamp(Service, type=LAMP):
         super().__init__()
         self.never = never
         self.ran: list[int] = []
+        self.given = 0
 
     @action
     def set_level(self, level: int) -> None:
@@ -46,6 +48,11 @@ class Lamp(Service, type=LAMP):
     @action
     def set_note(self, note: str) -> None:
         self.note = note
+
+    @action(returns=note)
+    def get_note(self) -> str:
+        self.given += 1
+        return self.note
 
     @action
     async def wait(self, level: int) -> None:
@@ -352,3 +359,31 @@ async def test_large_calls_of_slow_actions_are_bounded_in_memory(
         # The next call of a host with few bytes is answered.
         status, _ = await at.answer(encode(Wrong("", right(5), 0), at.port))
         assert status == 200
+
+
+async def test_large_answers_that_are_not_read_are_bounded_in_memory(
+    scene: Any, driven: Any, until: Callable[..., Any]
+) -> None:
+    """A call of a few bytes must not keep a large answer for each of many connections."""
+    async with scene(held_bytes=4_000_000) as at:
+        for sock in driven.listening_sockets(at.hosted):  # and those that it accepts
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        at.lamp.note = "x" * 1_000_000
+        soapaction = (f'SOAPACTION: "{LAMP}#GetNote"',)
+        calls = encode(Wrong("", build_call(LAMP, "GetNote", {}), 0, soapaction), at.port) * 3
+        for _ in range(12):
+            peer = await at.wire.dial(at.port, receive_buffer=4096)
+            await peer.send(calls)
+        await until(lambda: at.lamp.given >= 12)
+        given = 0
+        while given < (given := at.lamp.given):
+            await asyncio.sleep(0.3)
+        table = at.hosted._host._listener
+        assert sum(each.transport.unwritten() for each in table._open) <= 4_000_000
+        # A peer that reads has all of its answers.
+        reader, writer = await at.send(calls)
+        for _ in range(3):
+            answer = await asyncio.wait_for(read_message(reader), 20)
+            assert answer.body.count(b"x") > 1_000_000
+        writer.close()
+        await at.check()

@@ -35,9 +35,10 @@ class Limits:
     while it has that many. Bounds the memory and the work for a peer that sends without reading."""
 
     held_bytes: int = 33_554_432
-    """Bytes of unfinished and unanswered requests, all connections of one listener together. Above
-    that, the host with the most bytes is answered with 503. Bounds the memory: without this cap,
-    each connection could keep a body of ``body_bytes``."""
+    """Bytes of unfinished and unanswered requests and of answers that peers do not read, all
+    connections of one listener together. Above that, the host with the most bytes is answered with
+    503, or its connection is ended. Bounds the memory: without this cap, each connection could keep
+    a body of ``body_bytes``, or ``write_buffer_bytes`` for a call of a few bytes."""
 
     turn_seconds: float = 0.01
     """Seconds that one turn of the loop works on pipelined requests, and seconds that it works on

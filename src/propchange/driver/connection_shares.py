@@ -36,7 +36,7 @@ class Shared(Protocol):
 
     transport: Transport
     held_bytes: int
-    """Bytes in memory of requests that are not answered yet."""
+    """Bytes in memory of requests that are not answered yet, and of answers that are not read."""
 
 
 C = TypeVar("C", bound=Shared)

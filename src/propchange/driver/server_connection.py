@@ -190,6 +190,7 @@ class ServerConnection:
             self._wait_in(None, 0)
             self._writer.resume()
         elif self._finished and not self.transport.is_closing():
+            self._table.hold(self, 0)
             self._table.runtime.call_soon(self._end_stream)
         else:
             self._report_left(True)
@@ -413,7 +414,8 @@ class ServerConnection:
     def _held(self) -> int:
         waiting = sum(len(request.body) for request in self._waiting)
         pending = 0 if self._pending is None else len(self._pending.body)
-        return self._parser.held_bytes + waiting + pending
+        unread = self.transport.unwritten() if self._paused else 0
+        return self._parser.held_bytes + waiting + pending + unread
 
     def _answer_some(self) -> None:
         """Answer waiting requests, until the time of this turn or the room for their answers is
@@ -523,8 +525,12 @@ class ServerConnection:
     def _write(self, encoded: bytes) -> None:
         self._write_bytes(encoded)
         self._look_after_writing()
-        if self._paused and self.transport.unwritten() > self._table.limits.write_buffer_bytes:
+        if not self._paused or self.transport.is_closing():
+            return
+        if self.transport.unwritten() > self._table.limits.write_buffer_bytes:
             self._drop_unread()
+        else:
+            self._table.hold(self, self._held())
 
     def _look_after_writing(self) -> None:
         """After a write: report the answers that have left; after the last one end the stream."""
