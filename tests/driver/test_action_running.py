@@ -644,6 +644,81 @@ async def test_a_method_that_is_cancelled_by_its_own_program_is_501(
         assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}
 
 
+class Unprintable(Exception):
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    __str__ = __repr__
+
+
+class WithoutCode(ActionError):
+    def __init__(self) -> None:
+        pass  # and not super().__init__()
+
+
+def _changed(**attributes: Any) -> ActionError:
+    error = ActionError(701, "no")
+    vars(error).update(attributes)
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unprintable(),
+        WithoutCode(),
+        _changed(code=None),
+        _changed(description=None),
+        ActionError(10**5000),
+        BaseException(),
+        StopIteration(1),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_whatever_a_method_raises_is_a_fault_and_its_events_leave(
+    house: Any, driven: Any, is_slow: bool, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lamp(Light, type=LIGHT):
+        @action
+        def fail(self) -> Any:
+            self.level += 1
+            if not is_slow:
+                raise error
+            return self._fail()
+
+        async def _fail(self) -> None:
+            await self.gate.wait(0.01)
+            raise error
+
+    async with house(Lamp(driven.runtime), held_event_seconds=60) as home:
+        caller = await home.dial()
+        for number in (1, 2):  # on one connection
+            with pytest.raises(ActionError) as caught:
+                await caller.call("Fail")
+            assert (caught.value.code, caught.value.description) == (501, "Action Failed")
+            assert await home.events(1) == [{"Level": str(number)}]
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert line.startswith("the action Fail of ")
+
+
+async def test_the_text_of_an_exception_is_cut_in_the_log(
+    house: Any, driven: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lamp(Light, type=LIGHT):
+        @action
+        def fail(self) -> None:
+            raise ValueError("x" * 1_000_000)
+
+    async with house(Lamp(driven.runtime)) as home:
+        with pytest.raises(ActionError):
+            await (await home.dial()).call("Fail")
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert len(record.getMessage()) < 10_000
+    assert record.exc_text is not None
+    assert len(record.exc_text) < 20_000
+
+
 class Dimmer(Service, type="urn:example-org:service:Dimmer:1"):
     """Its action switches the light of the same device."""
 

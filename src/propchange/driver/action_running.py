@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from propchange.core.limits import Limits
 from propchange.core.publisher.event_holds import EventHold
 from propchange.core.wire.messages import Response, address_block
-from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.reporting import Warnings, logger_named, repr_of
 from propchange.driver.runtime import Future, Runtime, Tasks, settle
 from propchange.errors import ActionError
 from propchange.upnp.actions import ErrorCode
@@ -211,7 +211,7 @@ class RunningActions:
             raise
         except BaseException as error:  # noqa: BLE001 - the code of an application may raise anything
             if run.is_cancelled:
-                self._warnings.logger.debug("%s ended: %r", _named(call), error)
+                self._warnings.logger.debug("%s ended: %s", _named(call), repr_of(error))
                 return
             response = self._failed(call, error)
         finally:
@@ -237,12 +237,19 @@ class RunningActions:
         return self._control.fault(call.request, error)
 
     def _failed(self, call: ActionCall, error: BaseException) -> Response:
-        """The response for ``error``, which the method has raised and which is being handled."""
+        """The response for ``error``, which the method has raised and which is being handled. An
+        ActionError without a usable code or description is as any other exception."""
         if isinstance(error, ActionError):
-            return self._control.fault(call.request, error)
+            try:
+                return self._control.fault(call.request, error)
+            except Exception as unusable:  # noqa: BLE001 - a class of an application may lack anything
+                return self._failed_otherwise(call, unusable)
+        return self._failed_otherwise(call, error)
+
+    def _failed_otherwise(self, call: ActionCall, error: BaseException) -> Response:
         self._warnings.raised(
             ("an action failed", *_kind(call), type(error)),
-            f"{_named(call)} failed, and {_caller(call)} was answered with 501: {error!r}",
+            f"{_named(call)} failed, and {_caller(call)} was answered with 501: {repr_of(error)}",
         )
         return self._control.fault(call.request, ActionError(ErrorCode.ACTION_FAILED))
 

@@ -16,7 +16,7 @@ from propchange.core.subscriber.current_values import StateKey
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.driver.remote import DescribedService
-from propchange.driver.reporting import Warnings
+from propchange.driver.reporting import Warnings, repr_of
 from propchange.driver.runtime import Runtime, Task, Tasks
 from propchange.errors import ActionError, DescriptionError, PropchangeError, TimedOut
 from propchange.upnp.actions import Action, ErrorCode
@@ -147,13 +147,15 @@ class RunningPolls:
 
     def _report(self, record: SubscriptionRecord, error: Exception) -> None:
         """Log the first of several failures in a row."""
-        line = f"{record.event_url}: the values cannot be polled: {error}"
+        expected = isinstance(error, PropchangeError | TimeoutError)
+        reason = str(error) if expected else repr_of(error)
+        line = f"{record.event_url}: the values cannot be polled: {reason}"
         if record in self._failed:
             self._warnings.logger.debug("%s", line)
             return
         self._failed.add(record)
-        if isinstance(error, PropchangeError | TimeoutError):
-            self._warnings.warn(("poll", record.event_url, str(error)), line)
+        if expected:
+            self._warnings.warn(("poll", record.event_url, reason), line)
         else:
             self._warnings.exception("poll", line)
 

@@ -54,7 +54,7 @@ class _Printable(logging.Filter):
             record.msg, record.args = shown if len(shown) <= most else f"{shown[:most]}…", ()
         if record.exc_info and record.exc_info[0] is not None and not record.exc_text:
             lines = "".join(traceback.format_exception(*record.exc_info)).split("\n")
-            record.exc_text = "\n".join(map(printable, lines)).rstrip("\n")
+            record.exc_text = "\n".join(printable(line[:most]) for line in lines).rstrip("\n")
         return True
 
 
@@ -66,6 +66,14 @@ def logger_named(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     logger.addFilter(_PRINTABLE)  # no effect if the logger has this filter
     return logger
+
+
+def repr_of(error: BaseException) -> str:
+    """The repr of an exception of an application, whose own ``__repr__`` may raise."""
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - the code of an application may raise anything
+        return f"a {type(error).__name__} without a repr"
 
 
 def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[object], None]:
@@ -82,7 +90,7 @@ def guarded(tap: Callable[[object], None], logger: logging.Logger) -> Callable[[
             if failures == 1:
                 logger.exception("the tap raised; it is called again all the same")
             else:
-                logger.debug("the tap raised: %r (%d times so far)", error, failures)
+                logger.debug("the tap raised: %s (%d times so far)", repr_of(error), failures)
 
     return call
 
