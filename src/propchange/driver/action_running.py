@@ -6,10 +6,10 @@ method raises, the control point has an answer: the :exc:`.ActionError` that was
 without a word of the exception, which is logged. A method runs once for each request. It also runs
 to its end if the control point has gone.
 
-**Events.** The events of an action leave after its answer. :func:`hold_until_answered` is called
-before each event. A context variable says whether an action without an answer causes it, perhaps in
-a function or a coroutine that the action has started. Then the service is held until the answer has
-left (:mod:`propchange.core.publisher.event_holds`).
+**Events.** The events of an action leave after its answer. Before each event,
+:data:`running_action` is asked for the action that causes it, perhaps in a function or a coroutine
+that the action has started. :meth:`ActionRun.hold` then holds the service until the answer has left
+(:mod:`propchange.core.publisher.event_holds`).
 """
 
 from __future__ import annotations
@@ -48,14 +48,8 @@ class HeldPublication(Protocol):
 
 
 _running: ContextVar[ActionRun | None] = ContextVar("propchange_action", default=None)
-
-
-def hold_until_answered(publication: HeldPublication, path: str) -> None:
-    """Let the next event of the service at the event URL ``path`` wait if an action without an
-    answer causes it."""
-    run = _running.get()
-    if run is not None and not run.answered:
-        run.hold(publication, path)
+running_action: Callable[[], ActionRun | None] = _running.get
+"""Returns the action that the running code belongs to; None: it belongs to none."""
 
 
 class ActionRun:
@@ -74,9 +68,11 @@ class ActionRun:
         self._holds: dict[tuple[HeldPublication, str], EventHold] = {}
 
     def hold(self, publication: HeldPublication, path: str) -> None:
-        """Hold the service at the event URL ``path``."""
-        place = (publication, path)
-        self._holds[place] = publication.hold(path, self._holds.get(place))
+        """Let the next events of the service at the event URL ``path`` wait, unless the answer is
+        made."""
+        if not self.answered:
+            place = (publication, path)
+            self._holds[place] = publication.hold(path, self._holds.get(place))
 
     def answer(self, response: Response) -> Response:
         """Note that ``response`` is the answer, and return it, with its receipt. From then on

@@ -44,7 +44,7 @@ from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
-from propchange.driver.action_running import ActionRun, RunningActions, hold_until_answered
+from propchange.driver.action_running import ActionRun, RunningActions, running_action
 from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Announcing
 from propchange.driver.boot_id import BootId
 from propchange.driver.chosen_addresses import ChosenAddresses
@@ -347,7 +347,8 @@ class _Sink:
 
     def publish(self, changes: dict[str, str]) -> None:
         publication = self._publication
-        hold_until_answered(publication, self._path)
+        if (run := running_action()) is not None:
+            run.hold(publication, self._path)
         publication.protocol.update(self._path, changes, publication.now())
         publication.queue_pump()
 
