@@ -109,6 +109,8 @@ async def call(service: RemoteService[Thermometer]) -> None:
     assert_type(await service.call(Thermometer.set_alarm, True), None)
     assert_type(await service.call(Thermometer.measure, temperature=1.5), float)
     assert_type(await service.call(SwitchPower.get_status), bool)
+    shown: object = await service.call(Thermometer.measure, temperature=1.5)
+    assert shown
     assert_type(await service.call("SetAlarm", Alarm=True, timeout=5), dict[str, Any])
     await service.call(Thermometer.set_alarm)  # type: ignore[call-overload]  # it is missing
     await service.call(Thermometer.set_alarm, "on")  # type: ignore[call-overload]  # it is a bool

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
+import pydoc
 from collections.abc import Awaitable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -171,6 +175,12 @@ def returns_int(self: Any) -> int:
     return 3
 
 
+def returns_none(self: Any) -> None: ...
+
+
+def takes_text(self: Any, target: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("attributes", "problem"),
     [
@@ -188,6 +198,22 @@ def returns_int(self: Any) -> int:
         ({"batch": action(lambda self: None)}, "'batch' is a name of Service itself"),
         ({"dim": action(returns_int)}, "dim returns a value, and has no out argument for it"),
         (
+            {"dim": action(returns="Target")(returns_int)},
+            "dim is annotated with -> int, and its out argument Target \\(boolean\\) takes True",
+        ),
+        (
+            {"dim": action(returns={"A": "Target", "B": "Target"})(returns_int)},
+            "dim is annotated with -> int, and must return a mapping of A, B",
+        ),
+        (
+            {"dim": action(returns="Target")(returns_none)},
+            "dim is annotated with -> None, and has the out argument Target",
+        ),
+        (
+            {"dim": action(takes_text)},
+            "its parameter target is annotated with str, and gets values of Target .*: bool",
+        ),
+        (
             {"dim": action(lambda self: None), "bright": action(name="Dim")(lambda self: None)},
             "two actions of Light are called Dim, dim and bright",
         ),
@@ -204,6 +230,55 @@ def test_a_wrong_declaration_is_an_error_of_the_class(
 ) -> None:
     with pytest.raises(TypeError, match=problem):
         declare(**attributes)
+
+
+@pytest.mark.parametrize(
+    ("data_type", "parameter", "result"),
+    [
+        ("ui2", "int", "int"),
+        ("ui2", "float", "int"),
+        ("r4", "float", "int"),
+        ("r4", float, Decimal),
+        ("fixed.14.4", "decimal.Decimal", "int"),
+        ("boolean", "int", "bool"),
+        ("dateTime", "datetime.date", "datetime.datetime"),
+        ("uuid", "UUID", "str"),
+        ("string", "Mode", "Mode"),
+        ("string", "str | None", "Mapping[str, object]"),
+        ("string", "str", "dict[str, object]"),
+        ("string", Any, Any),
+    ],
+)
+def test_annotations_may_be_of_every_type_that_fits_the_values(
+    data_type: str, parameter: object, result: object
+) -> None:
+    def put(self: Any, level: Any) -> Any: ...
+
+    put.__annotations__.update({"level": parameter, "return": result})
+    declare(level=StateVariable.of(data_type), put=action(returns="Level")(put))
+
+
+@pytest.mark.parametrize(
+    ("data_type", "parameter"),
+    [
+        ("ui2", "str"),
+        ("ui2", bool),
+        ("r4", "int"),
+        ("boolean", "str"),
+        ("date", "datetime.datetime"),
+        ("bin.hex", "str"),
+        ("uuid", "str"),
+        ("string", "bytes"),
+    ],
+)
+def test_a_parameter_is_not_annotated_with_another_type_than_that_of_its_values(
+    data_type: str, parameter: object
+) -> None:
+    def put(self: Any, level: Any) -> Any: ...
+
+    put.__annotations__["level"] = parameter
+    with pytest.raises(TypeError, match="its parameter level is annotated with"):
+        declare(level=StateVariable.of(data_type), put=action(put))
 
 
 def test_an_action_does_not_take_the_name_of_a_variable_away() -> None:
@@ -455,6 +530,30 @@ def test_the_program_calls_the_methods_too() -> None:
     oven.switch_off()
     assert oven.temperature == 0
     assert asyncio.run(as_coroutine(oven.move_door(wanted="closed")))["NowDoor"] == "closed"
+
+
+def test_help_shows_the_parameters_and_the_docstring_of_an_action() -> None:
+    class Toaster(Service, type=TYPE):
+        heat = StateVariable("ui1")
+
+        @action(returns=heat)
+        async def set_heat(self, heat: int) -> int:
+            """Heat up. Returns the heat until now."""
+            return heat
+
+    for each in (Toaster.set_heat, Toaster().set_heat):
+        assert "Heat up. Returns the heat until now." in pydoc.plain(pydoc.render_doc(each))
+        assert "set_heat" in pydoc.plain(pydoc.render_doc(each)).splitlines()[2]
+    assert "Heat up." in pydoc.plain(pydoc.render_doc(Toaster))
+    assert str(inspect.signature(Toaster().set_heat)) == "(heat: 'int') -> 'int'"
+    assert "set_heat" in repr(Toaster().set_heat)
+    assert "set_volume" in repr(Player().set_volume)
+    partial = action(name="Put")(functools.partial(lambda self, heat: None))
+    assert "partial" in pydoc.plain(pydoc.render_doc(partial))
+
+
+def test_a_result_that_is_not_awaited_says_so() -> None:
+    assert repr(Player().get_volume(0, "Master")) == "<the result 0, to be awaited>"
 
 
 def test_an_action_cannot_be_assigned() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from types import MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -69,12 +70,15 @@ class Returned(Generic[R_co]):
     def __init__(self, result: R_co) -> None:
         self._result = result
 
+    def __repr__(self) -> str:
+        return f"<the result {self._result!r}, to be awaited>"
+
     def __await__(self) -> Generator[Any, Any, R_co]:
         return self._result
         yield  # makes it a generator
 
 
-class ActionMethod(Generic[P, R]):
+class ActionMethod(Generic[P, R_co]):
     """An action of a service class. On an instance it is a function with the parameters of the
     method, which returns an awaitable of the result: a ``def`` method has run when that function
     returns. On the class it is the ActionMethod. Made by :func:`action`.
@@ -105,6 +109,10 @@ class ActionMethod(Generic[P, R]):
         if declared not in (None, "required", "optional"):
             raise ValueError(f'declared is "required" or "optional", not {declared!r}')
         self.function = function
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self.attribute = ""
         self.given_name = name
         self.arguments = arguments
@@ -155,21 +163,29 @@ class ActionMethod(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, instance: HasActions, owner: type) -> Callable[P, Awaitable[R]]: ...
-    def __get__(self, instance: HasActions | None, owner: type) -> Self | Callable[P, Awaitable[R]]:
+    def __get__(self, instance: HasActions, owner: type) -> Callable[P, Awaitable[R_co]]: ...
+    def __get__(
+        self, instance: HasActions | None, owner: type
+    ) -> Self | Callable[P, Awaitable[R_co]]:
         if instance is None:
             return self
         service = instance
 
-        def call(*args: P.args, **keywords: P.kwargs) -> Awaitable[R]:
+        def call(*args: P.args, **keywords: P.kwargs) -> Awaitable[R_co]:
             return service.call_action(self, args, keywords)
 
+        # For help() and inspect.signature().
+        call.__name__, call.__qualname__ = self.__name__, self.__qualname__
+        call.__doc__, call.__module__ = self.__doc__, self.__module__
+        call.__wrapped__ = MethodType(self.function, service)  # type: ignore[attr-defined]  # it is
         return call
 
     def __set__(self, instance: object, value: Never) -> NoReturn:
         raise AttributeError(f"{self.called} is an action of {instance!r} and cannot be assigned")
 
-    def run(self, service: object, args: tuple[Any, ...], keywords: dict[str, Any]) -> Awaitable[R]:
+    def run(
+        self, service: object, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Awaitable[R_co]:
         """Run the function with these parameters. The result of a ``def`` method is there at
         once."""
         result = self.function(service, *args, **keywords)
@@ -192,7 +208,7 @@ class ActionMethod(Generic[P, R]):
             each.name: bound.arguments[tied.parameters[each.name]] for each in tied.action.inputs
         }
 
-    def result_of(self, outputs: Mapping[str, Any]) -> R:
+    def result_of(self, outputs: Mapping[str, Any]) -> R_co:
         """What the method returns, of the out arguments of a device's answer: None, the value, or
         the mapping. The device may declare other data types: see :meth:`.StateVariable.typed`.
 
@@ -213,7 +229,7 @@ class ActionMethod(Generic[P, R]):
                     f"the answer to {self.action.name} lacks the out argument {name}"
                 )
             result = outputs[name]
-        returned: R = result
+        returned: R_co = result
         return returned
 
 

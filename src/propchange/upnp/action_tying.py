@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from propchange.core.values.data_types import DATA_TYPES
 from propchange.core.values.state_variables import StateVariable, wire_name
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.printable import listed
+from propchange.upnp.action_annotations import check_annotations
 from propchange.upnp.action_methods import ActionMethod, NamedArgument, Related
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.tied_action import (
@@ -77,8 +77,9 @@ def tie(
     """Tie the parameters of ``method`` to ``variables``. What it does not say is that of ``older``:
     the action of a base class or of a service description that it implements.
 
-    Raises TypeError for a function that cannot be called for the action, VariableMissing for an
-    argument without a state variable, and ValueError for a name that XML cannot carry."""
+    Raises TypeError for a function that cannot be called for the action or whose annotations
+    contradict it, VariableMissing for an argument without a state variable, and ValueError for a
+    name that XML cannot carry."""
     name = method.default_name if method.given_name or older is None else older.action.name
     parameters = _Parameters.of(method.function, is_method, method.called)
     if older is not None and method.arguments is None:
@@ -94,14 +95,12 @@ def tie(
         if not outputs:
             raise TypeError(f"the action {method.called} has retval=True, and no returns=")
         outputs = (replace(outputs[0], retval=True), *outputs[1:])
-    if not outputs and variables and _returns_a_value(method.function):
-        raise TypeError(
-            f"the action {method.called} returns a value, and has no out argument for it: say "
-            "@action(returns=…), or annotate it with -> None"
-        )
     _check_names(name, inputs, outputs)
+    action = Action(name, (*inputs, *outputs))
+    if variables:
+        check_annotations(method.function, tied, action, method.called)
     return TiedAction(
-        Action(name, (*inputs, *outputs)),
+        action,
         method.function if method.declared is None else None,
         tied,
         is_method,
@@ -109,17 +108,6 @@ def tie(
         method.declared == "required" or (older is not None and older.required),
         method.called,
     )
-
-
-_VALUE_TYPES = frozenset({each.python_type.__name__ for each in DATA_TYPES.values()} | {"dict"})
-
-
-def _returns_a_value(function: Callable[..., Any]) -> bool:
-    """Whether the annotation says that the function returns a value of a state variable, or
-    several."""
-    annotation = getattr(function, "__annotations__", {}).get("return")
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return text.partition("[")[0] in _VALUE_TYPES
 
 
 def implement(
