@@ -232,7 +232,7 @@ def scene(driven: Any) -> Callable[..., Any]:
                 yield scene
             finally:
                 await scene.close()
-        wire.close()
+                wire.close()
 
     return scene
 
@@ -387,3 +387,22 @@ async def test_large_answers_that_are_not_read_are_bounded_in_memory(
             assert answer.body.count(b"x") > 1_000_000
         writer.close()
         await at.check()
+
+
+async def test_slow_calls_of_several_hosts_leave_connections_for_others(
+    scene: Any, until: Callable[..., Any]
+) -> None:
+    """A connection whose answer is being made is not ended, so these calls must be fewer."""
+    async with scene(connections=12, connections_kept_per_address=2) as at:
+        soapaction = (f'SOAPACTION: "{LAMP}#Wait"',)
+        slow = encode(Wrong("", call("Wait", Level="1"), 0, soapaction), at.port)
+        for host in range(2, 16):
+            peer = await at.wire.dial(at.port, source=f"127.0.0.{host}")
+            await peer.send(slow)
+        await until(lambda: len(at.lamp.ran) >= 6)
+        await asyncio.sleep(0.1)
+        newcomer = await at.wire.dial(at.port, source="127.0.0.99")
+        await newcomer.send(encode(Wrong("", right(5), 0), at.port))
+        answer = await asyncio.wait_for(newcomer.some(), 5)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert len(at.lamp.ran) == 6 + 1

@@ -229,8 +229,9 @@ class Limits:
     how long a method that waits occupies its place."""
 
     running_actions: int = 256
-    """Actions of one device that run at once, those of ``async def`` methods. Above that, a call is
-    answered with the error 501. Bounds the memory and the work of a flood of calls."""
+    """Actions of one device that run at once, those of ``async def`` methods, at most half of
+    ``connections``, each of which stays open for its action. Above that, a call is answered with
+    the error 501. Bounds the memory and the work of a flood of calls."""
 
     running_actions_per_address: int = 32
     """Those of them whose calls came from one IPv4 address or one IPv6 prefix of 64 bits, so that

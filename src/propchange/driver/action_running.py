@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from propchange.core.limits import Limits
 from propchange.core.publisher.event_holds import EventHold
 from propchange.core.wire.messages import Response, address_block
+from propchange.driver.descriptors import fit
 from propchange.driver.reporting import Warnings, logger_named, repr_of
 from propchange.driver.runtime import Future, Runtime, Tasks, settle
 from propchange.errors import ActionError
@@ -99,6 +100,8 @@ class RunningActions:
         self._runtime = runtime
         self._control = control
         self._limits = limits
+        # The connection of an action that runs is not ended to make room for others.
+        self._most = min(limits.running_actions, max(fit(limits).connections // 2, 1))
         self._tasks = Tasks(runtime)
         self._per_place: Counter[str] = Counter()
         # Actions whose methods have returned an awaitable. The others end at once.
@@ -161,7 +164,7 @@ class RunningActions:
     def _has_room(self, run: ActionRun) -> bool:
         limits = self._limits
         return (
-            len(self._tasks) < limits.running_actions
+            len(self._tasks) < self._most
             and self._per_place[run.place] < limits.running_actions_per_address
         )
 
