@@ -859,3 +859,23 @@ async def test_a_call_that_is_cancelled_while_it_reads_leaves_the_reading_to_ano
             await second
         with pytest.raises(asyncio.CancelledError):
             await first
+
+
+async def test_a_call_with_little_time_does_not_fail_the_others_that_wait_for_its_reading(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        lamp.service._contents = None
+        raw.answers["GET"] = None
+        hurried = lamp.begin("Open", timeout=0.1)
+        await until(lambda: len(raw.requests) == 1)
+        patient = lamp.begin("Open", timeout=20)
+        conversions = asyncio.ensure_future(driven.run(lamp.service._read_conversions()))
+        await asyncio.sleep(0.01)
+        raw.answers["GET"] = raw.document
+        with pytest.raises(TimedOut, match="was not sent"):
+            await hurried
+        with pytest.raises(LookupError):
+            await patient
+        assert await conversions
+        assert [each.target for each in raw.requests] == 2 * ["/scpd.xml"]

@@ -155,7 +155,8 @@ class RunningPolls:
             return
         self._failed.add(record)
         if expected:
-            self._warnings.warn(("poll", record.event_url, reason), line)
+            kind = ("poll", record.event_url, type(error), getattr(error, "code", None))
+            self._warnings.warn(kind, line)
         else:
             self._warnings.exception("poll", line)
 
