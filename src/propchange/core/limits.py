@@ -224,27 +224,29 @@ class Limits:
     """How long one NOTIFY may take with its answer (UDA 2.0 §4.3.2)."""
 
     action_seconds: float = 29.0
-    """Seconds that the method of an action may take; then it is cancelled and answered with the
-    error 501. The answer must be there after 30 s, transmission included (UDA 2.0 §3.2.1). Bounds
-    how long a method that waits occupies its place."""
+    """Seconds that the method of an action may take. Then it is cancelled, and the call is answered
+    with the error 501. UDA wants the answer within 30 s, transmission included (UDA 2.0 §3.2.1).
+    Bounds how long a method that waits counts among ``running_actions``."""
 
     running_actions: int = 256
-    """Actions of one device that run at once, those of ``async def`` methods, at most half of
-    ``connections``, each of which stays open for its action. Above that, a call is answered with
-    the error 501. Bounds the memory and the work of a flood of calls."""
+    """Actions with ``async def`` methods of one device that run at once. There are at most half as
+    many as ``connections``, because the connection of each stays open. Above that, a call is
+    answered with the error 501. Bounds the memory and the work for a flood of calls."""
 
     running_actions_per_address: int = 32
-    """Those of them whose calls came from one IPv4 address or one IPv6 prefix of 64 bits, so that
-    one host cannot take all. A control point has a few."""
+    """Actions among ``running_actions`` whose calls came from one IPv4 address or one IPv6 prefix
+    of 64 bits, so that one host cannot take all. A control point runs a few at once."""
 
     held_event_seconds: float = 5.0
     """Seconds that the event of an action waits for the answer to the action, at most. Later events
-    of the service wait behind it. An action that takes longer has told nobody yet that it has begun
-    (TRANSITIONING). Bounds how long a control point that calls slow actions delays events."""
+    of the service wait behind it. The first events of an action that takes longer, such as
+    TRANSITIONING, leave before its answer. Bounds how long a control point that calls slow actions
+    delays events."""
 
     unread_answer_seconds: float = 1.0
-    """Seconds that it waits once the action has ended. The answer leaves at once, unless its peer
-    does not read. Bounds how long a control point that does not read delays events."""
+    """Seconds that the event of an action still waits after the end of the action, at most. The
+    answer leaves at once if its peer reads. Bounds how long a control point that does not read
+    delays events."""
 
     message_seconds: float = 60.0
     """How long one message may take over all delivery URLs of a subscription. Then it is abandoned;
@@ -340,23 +342,26 @@ class Limits:
     memory for descriptions that always have new names."""
 
     requests_per_device: int = 4
-    """Requests under way at once to one (address, port): small devices have few sockets. If they
-    are several, SUBSCRIBEs leave one to calls of actions, and calls leave one to SUBSCRIBEs."""
+    """Requests under way at once to one (address, port): small devices have few sockets. If it is
+    more than one, SUBSCRIBEs leave one of them to calls of actions, and calls leave one to
+    SUBSCRIBEs."""
 
     kept_connections: int = 16
     """Idle connections to devices that are kept for the next calls of actions. Above that, the
     oldest is ended. Bounds the descriptors of a program that calls many devices."""
 
     kept_connections_per_device: int = 2
-    """Those to one (address, port). Small devices have few sockets."""
+    """Connections among ``kept_connections`` to one (address, port). Small devices have few
+    sockets."""
 
     kept_seconds: float = 2.0
-    """How long such a connection stays idle. Devices that end idle connections do so after 5 s or
-    more; a call that meets such an end fails, because it must not be sent twice."""
+    """Seconds that a connection is kept while it is idle. Devices end idle connections after 5 s or
+    later. A call on a connection that the device is just ending fails, because it must not be sent
+    twice."""
 
     kept_seconds_while_others_wait: float = 0.02
-    """How long it stays idle while another request to the device is under way: a device that serves
-    one connection at a time answers that request only afterwards."""
+    """Seconds that an idle connection is kept while another request to the device is under way or
+    waits. A device that serves one connection at a time answers that request only afterwards."""
 
     initial_event_seconds: float = 5.0
     """How long after the answer to SUBSCRIBE the initial event may take before the status is
@@ -632,8 +637,8 @@ class Limits:
     """Elements in any document that a peer sends. A ContentDirectory SCPD has about 400."""
 
     actions_per_service: int = 512
-    """Actions that are read from one service description; further ones are dropped. Large ones have
-    about 60. Bounds the memory for a description, and the list that an error names."""
+    """Actions that are read from one service description; further ones are dropped. Large services
+    have about 60. Bounds the memory for a description, and the names in the text of an error."""
 
     mended_bytes: int = 262_144
     """Bytes of a document that may be mended; a longer malformed document is refused. Mending takes
@@ -641,13 +646,14 @@ class Limits:
     work for one document to 0.2 s and 18 MB."""
 
     action_arguments: int = 128
-    """Arguments of one call or one answer of an action, and of one action of a service description.
-    The largest standard actions have about 20. A call with more is answered with 402. Bounds the
-    work for each argument of an unknown call."""
+    """Arguments in one call of an action, in one answer, and of one action in a service
+    description. The largest standard actions have about 20. A call with more is answered with the
+    error 402. Bounds the work for one message."""
 
     poll_seconds: float = 60.0
-    """Seconds that one poll of values may take, while no events come. A device has 30 for one
-    action. Then the poll is given up. Bounds a function of the program that does not end."""
+    """Seconds that one poll of values may take. Then it is given up. A device has 30 s for one
+    action. Bounds how long a function of the program that does not end keeps the next poll from
+    beginning."""
 
     poll_actions: int = 32
     """Actions that one poll of values calls. A RenderingControl has about 20 that return its state

@@ -1,14 +1,14 @@
 """Runs the actions of hosted services.
 
 A ``def`` method runs at once, and its answer is written in the same turn of the loop. An ``async
-def`` method runs as a coroutine of the runtime, for ``Limits.action_seconds`` at most. Whatever the
-method raises, the control point has an answer: the :exc:`.ActionError` that was raised, or else 501
-without a word of the exception, which is logged. A method runs once for each request. It also runs
-to its end if the control point has gone.
+def`` method runs as a coroutine of the runtime, for ``Limits.action_seconds`` at most. If the
+method raises, the control point gets a fault: the :exc:`.ActionError` that was raised, or 501 for
+any other exception, which is logged and whose text is not sent. A method runs once for each
+request. It runs to its end even if the control point has gone.
 
 **Events.** The events of an action leave after its answer. Before each event,
-:data:`running_action` is asked for the action that causes it, perhaps in a function or a coroutine
-that the action has started. :meth:`ActionRun.hold` then holds the service until the answer has left
+:data:`running_action` returns the action from whose method, or from a coroutine that it has
+started, the event comes. :meth:`ActionRun.hold` then holds the service until the answer has left
 (:mod:`propchange.core.publisher.event_holds`).
 """
 
@@ -38,8 +38,8 @@ class HeldPublication(Protocol):
     """A publication that can hold the events of a service."""
 
     def hold(self, path: str, held: EventHold | None) -> EventHold:
-        """Hold the service at the event URL ``path``. Returns ``held`` if that hold has not
-        ended."""
+        """Begin a hold of the service at the event URL ``path`` and return it; or return ``held``,
+        an earlier one, if it has not ended."""
 
     def hasten(self, held: EventHold) -> None:
         """Note that the answer is being written."""
@@ -54,14 +54,14 @@ running_action: Callable[[], ActionRun | None] = _running.get
 
 
 class ActionRun:
-    """One run of an action. It is the receipt of its response if events wait for that.
+    """One run of an action. If events wait for its answer, it is the ``receipt`` of the response.
 
-    ``place`` is the block of addresses of its control point."""
+    ``block`` is the block of addresses of its control point."""
 
-    __slots__ = ("_holds", "answered", "is_cancelled", "place")
+    __slots__ = ("_holds", "answered", "block", "is_cancelled")
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    def __init__(self, block: str) -> None:
+        self.block = block
         self.answered = False
         """Whether its response is made."""
         self.is_cancelled = False
@@ -76,8 +76,8 @@ class ActionRun:
             self._holds[place] = publication.hold(path, self._holds.get(place))
 
     def answer(self, response: Response) -> Response:
-        """Note that ``response`` is the answer, and return it, with its receipt. From then on
-        nothing is held."""
+        """Note that ``response`` is the answer. Returns it, with its receipt. Later assignments
+        begin no hold."""
         self.answered = True
         if not self._holds:
             return response
@@ -94,7 +94,7 @@ class ActionRun:
 
 
 class RunningActions:
-    """Runs calls, and bounds those that take time. In the end call :meth:`close`."""
+    """Runs the actions of calls. Bounds those whose methods wait. In the end call :meth:`close`."""
 
     def __init__(self, runtime: Runtime, control: Control, limits: Limits) -> None:
         self._runtime = runtime
@@ -103,9 +103,9 @@ class RunningActions:
         # The connection of an action that runs is not ended to make room for others.
         self._most = min(limits.running_actions, max(fit(limits).connections // 2, 1))
         self._tasks = Tasks(runtime)
-        self._per_place: Counter[str] = Counter()
-        # Actions whose methods have returned an awaitable. The others end at once.
-        self._taking_time: set[tuple[Service, str]] = set()
+        self._per_block: Counter[str] = Counter()
+        # The actions whose methods have once returned an awaitable.
+        self._waiting_methods: set[tuple[Service, str]] = set()
         self._unanswered: dict[Future[Response], Callable[[], None]] = {}
         self._closing = False
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
@@ -118,7 +118,7 @@ class RunningActions:
         run = ActionRun("" if peer is None else address_block(peer.host))
         if self._closing:
             return self._refuse(call, "the device is leaving the network")
-        if (call.service, call.action.name) in self._taking_time and not self._has_room(run):
+        if (call.service, call.action.name) in self._waiting_methods and not self._has_room(run):
             return self._refuse(call, "too many actions are running")
         before = _running.set(run)
         try:
@@ -136,8 +136,8 @@ class RunningActions:
         return run.answer(response)
 
     def ask_program(self, asked: Asked) -> Response | Awaitable[Response]:
-        """The response of the program, which reads SOAP itself. It is not bounded in time. Its
-        receipt is as of :meth:`run`."""
+        """Call the ``on_action`` of a service, which reads SOAP itself, and return its response,
+        with a receipt as :meth:`run`. Its time is not bounded."""
         run = ActionRun("")
         before = _running.set(run)
         try:
@@ -159,20 +159,20 @@ class RunningActions:
             end()
         await self._tasks.ended(self._limits.linger_seconds)
 
-    # --- actions that take time ---
+    # --- actions whose methods wait ---
 
     def _has_room(self, run: ActionRun) -> bool:
         limits = self._limits
         return (
             len(self._tasks) < self._most
-            and self._per_place[run.place] < limits.running_actions_per_address
+            and self._per_block[run.block] < limits.running_actions_per_address
         )
 
     def _begin(
         self, call: ActionCall, run: ActionRun, awaitable: Awaitable[Any]
     ) -> Awaitable[Response]:
-        self._taking_time.add((call.service, call.action.name))
-        self._per_place[run.place] += 1
+        self._waiting_methods.add((call.service, call.action.name))
+        self._per_block[run.block] += 1
         answer: Future[Response] = self._runtime.future()
         task = self._tasks.start(self._finish(call, run, awaitable, answer))
 
@@ -214,16 +214,16 @@ class RunningActions:
                 return
             response = self._failed(call, error)
         finally:
-            self._leave(run.place)
+            self._leave(run.block)
         if answer.done():  # nobody waits for it
             run.release()
         else:
             settle(answer, run.answer(response))
 
-    def _leave(self, place: str) -> None:
-        self._per_place[place] -= 1
-        if not self._per_place[place]:
-            del self._per_place[place]
+    def _leave(self, block: str) -> None:
+        self._per_block[block] -= 1
+        if not self._per_block[block]:
+            del self._per_block[block]
 
     # --- failures ---
 
@@ -274,7 +274,7 @@ async def _awaited(run: ActionRun, given: Awaitable[object]) -> Response:
 
 
 def _checked(given: object) -> Response:
-    """``given`` if it is a response. Anything else would leave the control point waiting."""
+    """``given``. Raises TypeError if it is not a response."""
     if not isinstance(given, Response):
         raise TypeError(f"on_action gives a Response, or an awaitable of one, not {given!r}")
     return given

@@ -104,8 +104,8 @@ class Exchange:
         raise outcome
 
     def end(self) -> None:
-        """End the connection, or the attempt to make it, now. What is unwritten of a request that
-        the device has accepted already has ``Limits.linger_seconds`` to leave."""
+        """End the connection, or the attempt to make it, now. If the device has accepted a request
+        before all its bytes were written, they have ``Limits.linger_seconds`` to leave."""
         self._forget()
         if self._alarm is not None:
             self._alarm.cancel()
@@ -126,8 +126,8 @@ class Exchange:
 
     @property
     def reusable(self) -> bool:
-        """Whether it may carry another request: HTTP/1.1 without ``Connection: close``, and nothing
-        has come behind the answer."""
+        """Whether it may carry another request: the last answer was HTTP/1.1 without ``Connection:
+        close``, and no byte has come after it."""
         return self._clean and not self._ending()
 
     def _ending(self) -> bool:
@@ -144,8 +144,8 @@ class Exchange:
         self._alarm = self._requests.runtime.call_later(seconds, self.end)
 
     def reuse(self) -> bool:
-        """Take an idle connection into use. Returns False if a byte or an end has come meanwhile,
-        also if the loop has not seen it yet; then :meth:`end` it."""
+        """Use an idle connection again. Returns False if a byte or the end of the stream has come
+        meanwhile, even if the loop has not seen it yet. Then call :meth:`end`."""
         self._unkept = None
         if self._alarm is not None:
             self._alarm.cancel()
@@ -204,8 +204,8 @@ class Exchange:
         elif self._parser.error is not None:
             settle(self._outcome, self._parser.error)
         elif self._reused and self._transport is not None:
-            # The device has sent a part. If Nagle's algorithm is on, it sends the next part only
-            # once this one is confirmed, and on a connection in use that takes 40 ms by default.
+            # The answer has begun. A device with Nagle's algorithm sends the next part only when
+            # this one is confirmed, which takes 40 ms by default on a connection in use.
             self._transport.acknowledge()
 
     def eof_received(self) -> bool:

@@ -11,8 +11,9 @@ from propchange.driver.exchange import Exchange
 
 
 class Route(NamedTuple):
-    """The endpoint in a URL, and the host that gave the URL; None: the program. A connection is
-    used again for the same route alone, because the giver decides where a URL may lead."""
+    """``named`` is the endpoint in a URL. ``giver`` is the host whose description has the URL;
+    None: the program gave it. A connection is used again only for the same route, because the rules
+    for where a URL may lead depend on the giver."""
 
     named: Endpoint
     giver: Endpoint | None
@@ -46,8 +47,8 @@ class KeptConnections:
         self._idle.pop(exchange, None)
 
     def take(self, route: Route, allowed: Callable[[Exchange], bool]) -> Exchange | None:
-        """The connection for ``route`` that was used last, if ``allowed``; None without one. Those
-        that cannot be used any more are ended."""
+        """The connection for ``route`` that was used last and is ``allowed``; None without one.
+        Connections that cannot be used again are ended."""
         for exchange, other in reversed(tuple(self._idle.items())):
             if other == route:
                 del self._idle[exchange]
@@ -57,8 +58,8 @@ class KeptConnections:
         return None
 
     def end_to(self, named: Endpoint) -> None:
-        """End the idle connections to ``named``: another connection to it is about to be made. A
-        device that serves one connection at a time would not answer there before."""
+        """End the idle connections to ``named``, before another connection to it is made. A device
+        that serves one connection at a time would not answer on the other one."""
         for exchange, route in tuple(self._idle.items()):
             if route.named == named:
                 exchange.end()

@@ -171,8 +171,8 @@ class Documents:
 class DescribedService(Generic[S_co]):
     """A service of a :class:`DescribedDevice`. ``driver`` is that of the control point.
 
-    ``service_class`` is the class that the program reads the service by; :class:`.Service` without
-    one. ``plain`` is then the same service without a class. It keeps what was read of it.
+    ``service_class`` is the class by which the program uses the service; :class:`.Service` if there
+    is none. ``plain`` is the same service without a class, which keeps the service description.
     """
 
     def __init__(
@@ -254,7 +254,8 @@ class DescribedService(Generic[S_co]):
         return service
 
     def _described_by(self, description: ServiceDescription) -> DescribedService[S_co]:
-        """The same service in a description that was read again. Nothing of it was read yet."""
+        """The same service in a description that was read again. Its own description is not read
+        yet."""
         anew = DescribedService[S_co](self._driver, self.device, description, self._class)
         anew._fit = self._fit
         return anew
@@ -344,8 +345,9 @@ class DescribedService(Generic[S_co]):
         return plain._contents
 
     async def _share_reading(self, host: Endpoint | None, seconds: float | None) -> None:
-        """Read the service description, and give the readers the error if it cannot be read. None:
-        the reading was cancelled, or its ``seconds`` are over. One of them then reads it."""
+        """Read the service description. The readers get the error if it cannot be read. If the
+        reading is cancelled, or its ``seconds`` are over, they get None, and one of them reads
+        again."""
         outcome: Exception | None = None
         self._readers = []
         documents, url = self._driver.documents, self.description.scpd_url

@@ -304,8 +304,8 @@ class Requests:
         return answer
 
     def _kept_exchange(self, route: Route, source: Endpoint | None) -> Exchange | None:
-        """An idle connection for ``route``. It is judged as a new one would be: the addresses of
-        this machine may have changed."""
+        """An idle connection for ``route``. It is judged as a new connection is, because the
+        addresses of this machine may have changed."""
         begin = source or self._source_of(route.named)
 
         def allowed(exchange: Exchange) -> bool:

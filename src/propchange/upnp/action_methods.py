@@ -54,7 +54,7 @@ def argument(variable: Related, *, name: str) -> NamedArgument:
 
 
 class HasActions(Protocol):
-    """The methods of an object that has actions as attributes: a service, at either end."""
+    """An object with actions as attributes: a service, at the device or at the control point."""
 
     def call_action(
         self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /

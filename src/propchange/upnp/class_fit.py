@@ -1,4 +1,4 @@
-"""How the service description of a device differs from the class that a program reads it by."""
+"""Compares the service description of a device with the class that a program uses for it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MOST_NAMED = 8
 
 
 def class_problems(service_class: type[Service], contents: ServiceContents) -> tuple[str, ...]:
-    """A sentence for each kind of difference that the program may notice. What a standard leaves to
-    the device is none: the optional actions, and the variables that only these have."""
+    """A sentence for each kind of difference that the program may notice. Optional actions of a
+    standard, and variables that only such actions have, may be missing."""
     called = service_class.__name__
     methods = actions_of(service_class).values()
     return tuple(

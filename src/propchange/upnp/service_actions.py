@@ -53,7 +53,7 @@ Chain = list[tuple[type, ActionMethod[Any, Any]]]
 def class_actions(
     cls: type, variables: Variables, without: frozenset[str], reserved: frozenset[str]
 ) -> ClassActions:
-    """The actions of the class ``cls`` and its ancestors. Describes the methods of ``cls``.
+    """The actions of the class ``cls`` and its ancestors. Sets ``tied`` of the methods of ``cls``.
 
     ``variables`` are those of ``cls``, ``without`` those that it leaves out, ``reserved`` the
     names of attributes that no action may have. Raises TypeError for an attribute with such a name,
@@ -121,8 +121,8 @@ def _same(
     tied: Mapping[str, TiedAction],
     owners: Mapping[str, type],
 ) -> TiedAction | None:
-    """The action of another attribute that has the name of ``method`` on the wire, which then
-    implements that action. Raises TypeError if both are implemented in one class."""
+    """The action of another attribute, if one has the same name on the wire as ``method``. Then
+    ``method`` implements that action. Raises TypeError if one class implements both."""
     name = method.default_name
     other = tied.get(name)
     if other is not None and not other.declared and owners[name] is owner:
@@ -150,10 +150,10 @@ class HasInstances(Protocol):
 class ServiceActions:
     """The actions of one service.
 
-    ``variables`` are its state variables, ``given`` the functions of ``actions=``. The actions of a
-    service description are all that there are. ``invalid_instance`` and ``invalid_channel`` are the
-    error codes of an action that answers itself. Raises TypeError as :func:`.tie`, and ValueError
-    for a function whose action is not in the service description."""
+    ``variables`` are its state variables, ``given`` the functions of ``actions=``. A service with a
+    service description has exactly the actions of that. ``invalid_instance`` and
+    ``invalid_channel`` are the error codes of an action that answers itself. Raises TypeError as
+    :func:`.tie`, and ValueError for a function whose action is not in the service description."""
 
     def __init__(
         self,
@@ -249,8 +249,8 @@ class ServiceActions:
     def invoke_declared(
         self, service: HasInstances, method: ActionMethod[Any, Any], inputs: Mapping[str, Any]
     ) -> Any:
-        """As :meth:`invoke`, for a method that is only declared. An implementation in a subclass
-        does not count, because that may be the caller."""
+        """As :meth:`invoke`, for a method that is only declared. An implementation in a subclass is
+        not run, because it may be the caller (``super().get_volume(…)``)."""
         name = method.action.name
         tied = self._find(name)
         if tied.function is not None and not tied.is_method:

@@ -1,5 +1,5 @@
-"""The standard services of a device that only simulates: their actions change the state variables,
-and nothing else happens. ``propchange host`` and ``propchange demo`` host them.
+"""Standard services that are simulated: their actions change the state variables and nothing else.
+``propchange host`` and ``propchange demo`` host them.
 
 An action that sets variables has no method here: :func:`setters` makes it. An optional action that
 cannot be answered from the variables is left out; a required one is answered 501.
@@ -91,7 +91,7 @@ def _setter(names: Mapping[str, str]) -> Callable[..., None]:
 
 
 class SimulatedTransport(AVTransport):
-    """A player without a sound. A track has no end, and the position does not move."""
+    """A player that plays nothing. A track has no end, and the position does not move."""
 
     @action
     def set_av_transport_uri(
@@ -204,7 +204,7 @@ class SimulatedRendering(RenderingControl):
 
 
 class SimulatedDirectory(ContentDirectory):
-    """A library that is not there: only its update IDs are."""
+    """A library without objects. It has the update IDs only."""
 
     @action
     def browse(

@@ -4,9 +4,9 @@ What is written has exactly the form of UDA. What peers send is read leniently. 
 guesses an argument: a call with two meanings is refused. A control point reads from an answer what
 it can, since the action has run already; each deviation becomes a problem.
 
-Each deviation that is asked about is a row of :mod:`propchange.core.tolerance`, with the role
+Each deviation that is looked for is a row of :mod:`propchange.core.tolerance`, with the role
 ``device`` for calls and ``control-point`` for answers. Prefixes, attributes, CDATA, headers and the
-order of arguments have no meaning, so nothing asks about them.
+order of arguments have no meaning, so they are no deviations.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ _PLAIN_CLOSE = re.compile(
     rf"</({_PLAIN_PREFIX}):({_PLAIN_NAME})>[ \t\r\n]*"
     rf"</({_PLAIN_PREFIX}):Body>[ \t\r\n]*</\3:Envelope>[ \t\r\n]*\Z"
 )
-_UNREPORTED = "UPnPError"
-"""The faultstring of every fault of UDA. It says nothing about the error."""
+_UDA_FAULTSTRING = "UPnPError"
+"""The faultstring that UDA gives to every fault. It does not describe the error."""
 
 
 class Call(NamedTuple):
@@ -160,7 +160,7 @@ def parse_soapaction(value: bytes) -> tuple[str, str]:
 
 
 class _Message:
-    """A message of SOAP that is being read by the side ``role``."""
+    """A SOAP message, as the side ``role`` reads it."""
 
     def __init__(self, body: bytes, role: Role, limits: Limits) -> None:
         self._role: Role = role
@@ -193,7 +193,7 @@ class _Message:
         self._problems[problem(name, self._role)] = None
 
     def is_soap(self, element: Element, name: str) -> bool:
-        """Whether ``element`` is this element of SOAP. Its deviations are noted."""
+        """Whether ``element`` is the element ``name`` of SOAP. Its deviations are noted."""
         if element.name.lower() != name.lower():
             return False
         if element.name != name:
@@ -433,7 +433,7 @@ def _action_error(fault: Element) -> ActionError:
         return ActionError(int(number[1]), description)
     # "text" is the faultstring of SOAP 1.2.
     reason = found.get("faultstring") or found.get("text", "")
-    parts = (code, description or (reason if reason != _UNREPORTED else ""))
+    parts = (code, description or (reason if reason != _UDA_FAULTSTRING else ""))
     return ActionError(ErrorCode.ACTION_FAILED, ": ".join(part for part in parts if part))
 
 

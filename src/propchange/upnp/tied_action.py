@@ -51,8 +51,8 @@ class TiedAction:
     @property
     def answers_itself(self) -> bool:
         """Whether the present values of the state variables are the answer: the action is declared
-        without a function, its out arguments are variables of the service, and its in arguments
-        only say of which instance and channel."""
+        without a function, its out arguments are variables of the service, and it has no in
+        arguments but InstanceID and Channel."""
         outputs = self.action.outputs
         return (
             self.declared

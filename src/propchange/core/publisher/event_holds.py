@@ -1,15 +1,15 @@
 """Holds: the events of an action wait until its answer has been written.
 
-A control point that calls an action expects the answer first, and then the events of what the
-action changed. So the runtime begins a *hold* on a service when an action assigns to one of its
-variables, and releases it when the answer has left. Messages of the service that are recorded
-meanwhile wait, whoever has caused them: the last assignment stays the last value. Messages from
-before the hold are sent.
+A control point that calls an action expects first the answer, and then the events of the changes.
+So the runtime begins a *hold* on a service when an action assigns to one of its variables, and
+releases the hold when the answer has left. All messages of the service that are recorded during the
+hold wait, also those that the action has not caused: otherwise an older value could arrive after a
+newer one. Messages from before the hold are sent.
 
-A hold delays other subscribers, so it ends by itself. A message waits ``Limits.held_event_seconds``
-at most, however many holds there are, because only holds from before the message count. When the
-action has ended, its holds end within ``Limits.unread_answer_seconds``: its control point may not
-read the answer.
+A hold delays the events of all subscribers, so its time is bounded. A message waits
+``Limits.held_event_seconds`` at most, however many holds there are: it waits only for holds that
+began before it was recorded. After the end of the action its holds end within
+``Limits.unread_answer_seconds``, because its control point perhaps does not read the answer.
 
 Waiting messages are in the backlog of the service (:mod:`.backlog`) and need no other memory. A
 hold delays neither initial events, which have the present values, nor the merged message of a
@@ -27,7 +27,7 @@ from propchange.core.publisher.records import PublishedService
 
 
 class EventHold:
-    """One hold. ``version`` is the newest message of ``service`` from before it."""
+    """One hold. ``version`` is that of the last message of ``service`` before the hold."""
 
     __slots__ = ("service", "version")
 
@@ -65,7 +65,7 @@ class EventHolds:
             self._ends.set(hold, when)
 
     def end(self, hold: EventHold) -> None:
-        """End ``hold``. Does nothing if it has ended by itself."""
+        """End ``hold``. Does nothing if its time is already over."""
         if hold in self._ends:
             self._ends.clear(hold)
             self._remove(hold)

@@ -208,9 +208,9 @@ class PublisherProtocol:
             self._queue.changed(service)
 
     def hold(self, path: str, now: float) -> EventHold:
-        """Let the messages of the service at ``path`` that are recorded from now on wait: an action
-        is about to change it. Call :meth:`hasten` when the action has ended, and :meth:`release`
-        when its answer has left or cannot leave. A hold ends by itself after
+        """Hold the messages of the service at ``path`` that are recorded from now on: an action is
+        about to change the service. Call :meth:`hasten` when the action has ended, and
+        :meth:`release` when its answer has left or cannot leave. A hold ends by itself after
         ``Limits.held_event_seconds`` (:mod:`.event_holds`). Raises KeyError for an unknown path.
         """
         self._now = now

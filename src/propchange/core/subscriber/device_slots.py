@@ -1,4 +1,4 @@
-"""Which request leaves next to a device: a request of eventing, or the call of an action."""
+"""Decides which request to a device is sent next: one of eventing, or the call of an action."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Queued(Protocol):
 
     @property
     def wanted(self) -> bool:
-        """False: it is not sent any more."""
+        """Whether it is still to be sent."""
 
 
 R = TypeVar("R", bound=Queued)
@@ -39,8 +39,8 @@ R = TypeVar("R", bound=Queued)
 
 @dataclass(slots=True, eq=False)
 class CallTurn:
-    """The turn of one call of an action to ``address``. ``carrier`` is a place where a runtime
-    keeps the coroutine that waits for the turn."""
+    """The turn of one call of an action to ``address``. In ``carrier`` a runtime keeps the
+    coroutine that waits for the turn."""
 
     address: DeviceAddress
     carrier: Any = field(default=None, kw_only=True)
@@ -81,8 +81,8 @@ class DeviceSlots(Generic[R]):
         self._most_of_kind = max(self._most - 1, 1)
         self._devices: dict[DeviceAddress, _Device[R]] = {}
         self.ready: dict[DeviceAddress, None] = {}
-        """The addresses whose next request may leave, in order. Without any :meth:`take` has
-        nothing."""
+        """The addresses whose next request may leave, in order. If it is empty, :meth:`take`
+        returns nothing."""
 
     def put(self, request: R) -> None:
         """Queue a request of eventing."""
@@ -149,8 +149,8 @@ class DeviceSlots(Generic[R]):
             self._freed(turn.address, device)
 
     def others_of(self, turn: CallTurn) -> int:
-        """The number of other requests to the device, under way or waiting, beside this call that
-        is under way."""
+        """The number of other requests to the device of this call, which is under way. Those that
+        wait are counted too."""
         device = self._devices[turn.address]
         return device.under_way - 1 + len(device.requests) + len(device.calls)
 
@@ -161,7 +161,7 @@ class DeviceSlots(Generic[R]):
         return device
 
     def _fits(self, device: _Device[R], kind: Collection[object]) -> bool:
-        """Whether another request may leave, of the kind of which ``kind`` are under way."""
+        """Whether another request may leave. ``kind`` are those of its kind that are under way."""
         return device.under_way < self._most and len(kind) < self._most_of_kind
 
     def _freed(self, address: DeviceAddress, device: _Device[R]) -> None:

@@ -1,22 +1,21 @@
 """Polling: reads the values of a subscription by other means while no events come (CP-15).
 
-GENA is the only way in which a device sends values by itself. If it refuses SUBSCRIBE, or cannot
-reach this machine, a program may read the values by actions. The protocol decides when; the runtime
-calls the program's function.
+If a device refuses SUBSCRIBE, or cannot reach this machine, a program can still read the values by
+actions. The protocol decides when to read them; the runtime calls the program's function.
 
 **When values are polled.** An attempt to subscribe has failed and no event has come since; or the
 subscription is DEAF; or it is granted and the service description declares no evented variable.
 SUBSCRIBE goes on meanwhile. The first event that makes the subscription ACTIVE ends the polling. It
 begins again for the same reasons.
 
-**How often.** One poll at a time for each subscription. A poll begins ``interval`` seconds after
-the last one began, also when polling has ended and begun again in between. After a poll that takes
-longer than that, the next one begins ``interval`` seconds after its end.
+**How often.** A subscription has one poll at a time. A poll begins ``interval`` seconds after the
+begin of the one before, even if polling has ended and begun again in between. If a poll takes
+longer than ``interval``, the next one begins ``interval`` seconds after its end.
 
-**What becomes of the values.** They are an :class:`.Event` with ``polled``, in the order of the
-other events. It has the values that differ from those of the subscription, and all values the first
-time after polling has begun. The result of a poll is dropped if polling has ended or an event has
-come since the poll began: the event may be newer.
+**What becomes of the values.** They become an :class:`.Event` with ``polled``, in one order with
+the other events. The first one after polling has begun has all values, the next ones those that
+differ from the values of the subscription. If an event has come or polling has ended since a poll
+began, its result is dropped, because the event may be newer.
 """
 
 from __future__ import annotations
@@ -40,15 +39,15 @@ _WANTED = (Status.SUBSCRIBING, Status.RESUBSCRIBING)
 class _Poll:
     """The polling of one subscription. ``next_at`` is the earliest time of the next poll. ``new``
     is True until the first values have come since polling began. ``began_at`` is the time of the
-    poll that is under way, None without one. ``valid``: its result may be taken. ``heard_at`` is
-    the time of the last event before it."""
+    poll that is under way, None without one. ``valid``: its result may be used. ``event_at`` is the
+    time of the last event before it."""
 
     interval: float
     next_at: float
     new: bool = True
     began_at: float | None = None
     valid: bool = False
-    heard_at: float | None = None
+    event_at: float | None = None
 
 
 class Polling:
@@ -71,8 +70,8 @@ class Polling:
         self._polls[record] = _Poll(interval, now)
 
     def follow(self, record: SubscriptionRecord, status: Status, cause: Cause) -> bool:
-        """Note that ``record`` has ``status`` because of ``cause``. Returns whether polling begins
-        with that."""
+        """Note that ``record`` has ``status`` because of ``cause``. Returns whether its polling
+        begins now."""
         poll = self._polls.get(record)
         if poll is None:
             return False
@@ -94,7 +93,7 @@ class Polling:
         return wanted
 
     def interval(self, record: SubscriptionRecord) -> float:
-        """Seconds between the polls of ``record``, which has them."""
+        """Seconds between the polls of ``record``, which was added."""
         return self._polls[record].interval
 
     def _stop(self, record: SubscriptionRecord, poll: _Poll) -> None:
@@ -116,7 +115,7 @@ class Polling:
         while (record := self.timers.pop_due(now)) is not None:
             poll = self._polls[record]
             poll.began_at, poll.next_at = now, now + poll.interval
-            poll.valid, poll.heard_at = True, record.last_event_at
+            poll.valid, poll.event_at = True, record.last_event_at
             self.due.append(record)
 
     def take(self) -> list[SubscriptionRecord]:
@@ -141,11 +140,11 @@ class Polling:
         self._ended(record, now)
 
     def _ended(self, record: SubscriptionRecord, now: float) -> _Poll | None:
-        """The poll that has ended; None if its result is of no use."""
+        """Note the end of a poll. Returns it if its result may be used, else None."""
         poll = self._polls.get(record)
         if poll is None or poll.began_at is None:
             return None
-        valid = poll.valid and poll.heard_at == record.last_event_at
+        valid = poll.valid and poll.event_at == record.last_event_at
         poll.began_at, poll.valid = None, False
         if record.polled:
             late = poll.next_at <= now
@@ -157,8 +156,8 @@ class Polling:
 def _polled_event(
     record: SubscriptionRecord, values: Mapping[Any, object], *, everything: bool
 ) -> Event | None:
-    """The event that polled ``values`` make: of those that differ from the values of ``record``, or
-    of ``everything``. None if nothing differs. Updates the values of ``record``."""
+    """The event with the polled ``values`` that differ from the values of ``record``, or with
+    ``everything``; None if no value differs. Updates the values of ``record``."""
     convert = record.convert or {}
     changes, details = Changes(), []
     for key, given in values.items():
