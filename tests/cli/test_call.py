@@ -151,18 +151,21 @@ def test_a_fault_has_an_exit_status_of_its_own(kitchen: Any, propchange: Propcha
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["Ovn"], "Kitchen has no service 'Ovn'; was Oven meant?; there are: Oven, Silent"),
+        (["Ovn"], "Kitchen has no service 'Ovn'; there are: Oven, Silent; was Oven meant?"),
         (["x"], "Kitchen has no service 'x'; there are: Oven, Silent"),
         (
             ["Oven", "settemperature"],
-            "Oven has no action 'settemperature'; was SetTemperature meant?; there are: SetTemper",
+            "; was SetTemperature meant?",
         ),
         (
             ["Oven", "SetTemperature", "temprature=5"],
-            "SetTemperature has no argument 'temprature'; was Temperature meant?; there are: Temp",
+            "SetTemperature has no argument 'temprature'; there are: Temperature; was Temperature",
         ),
         (["Oven", "Sleep", "A=5"], "Sleep has no argument 'A'; there are none"),
-        (["Oven", "SetTemperature", "180"], "'180' is no argument: write NAME=VALUE"),
+        (
+            ["Oven", "SetTemperature", "180"],
+            "'180' is no argument: write NAME=VALUE; there are: Temperature",
+        ),
         (
             ["Oven", "SetTemperature", "Temperature=180", "Temperature=185"],
             "Temperature is given twice",
@@ -192,6 +195,15 @@ def test_what_the_device_does_not_have_is_said_in_one_line_and_nothing_is_sent(
     assert said in ran.err
     assert ran.err.count("\n") == 1
     assert kitchen.requests.of("POST") == []
+
+
+@pytest.mark.parametrize("path", ["/", "/Oven/event", "/Oven/scpd.xml"])
+def test_another_url_of_a_device_is_answered_with_what_to_give(
+    kitchen: Any, propchange: Propchange, path: str
+) -> None:
+    ran = propchange("call", kitchen.url.replace("/description.xml", path), "Oven")
+    assert (ran.status, ran.out) == (1, "")
+    assert "; give the URL of a device description, as propchange discover prints it" in ran.err
 
 
 def test_without_an_action_the_actions_are_listed(kitchen: Any, propchange: Propchange) -> None:
@@ -505,7 +517,7 @@ def test_a_service_of_several_devices_at_one_address_is_named_by_its_device() ->
     assert said == "several services are called Power"
     for name, device in zip(names.split(", "), (tv, box), strict=True):
         assert service_named([tv, box], name).device is device
-    with pytest.raises(CommandFailed, match="TV and Box have no service 'Powr'; was Power meant"):
+    with pytest.raises(CommandFailed, match="TV and Box have no service 'Powr'; there are: Power"):
         service_named([tv, box], "Powr")
 
 

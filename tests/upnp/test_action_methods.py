@@ -190,6 +190,7 @@ def takes_text(self: Any, target: str) -> None: ...
         ({"dim": lamp(arguments={"target": "Level"})}, "state variable Level, which the service"),
         ({"dim": lamp(arguments={"target": 3})}, "a StateVariable or the name of one, not 3"),
         ({"dim": lamp(returns="Level")}, "state variable Level"),
+        ({"dim": lamp(returns=StateVariable("ui1"))}, "of a StateVariable without a name, which"),
         ({"dim": lamp(retval=True)}, "retval=True, and no returns="),
         ({"dim": action(lambda: None)}, "needs self as its first parameter"),
         ({"dim": action(lambda *, target: None)}, "needs self as its first parameter"),
@@ -292,6 +293,20 @@ def test_an_action_does_not_take_the_name_of_a_variable_away() -> None:
 
         class Other(Player):
             next = StateVariable("string")
+
+
+def test_a_misspelt_action_of_a_standard_is_no_action_of_its_own() -> None:
+    def put(self: Any, instance_id: int, channel: str, desired_volume: int) -> None: ...
+
+    for name in ("set_volum", "set_volmue", "set_volune"):
+        with pytest.raises(
+            TypeError, match=f"Louder.{name} is almost set_volume, an action of its"
+        ):
+            type(Service)("Louder", (Renderer,), {name: action(put)})
+    for name in ("get_volumes", "set_volume_2", "SetVolume", "x_set_volume", "louder"):
+        type(Service)("Louder", (Renderer,), {name: action(put)})
+    type(Service)("Louder", (Renderer,), {"set_volum": action(name="X_Put")(put)})
+    type(Service)("Louder", (Player,), {"set_volum": action(put)})  # set_volume is implemented
 
 
 def test_arguments_are_a_mapping() -> None:
@@ -891,7 +906,7 @@ def test_parameters_become_in_arguments_and_out_arguments_a_result() -> None:
 
 
 def test_wrong_parameters_are_named() -> None:
-    with pytest.raises(TypeError, match="move_door: got an unexpected keyword argument 'door'"):
+    with pytest.raises(TypeError, match="argument 'door'; its parameters are: wanted"):
         Oven.move_door.inputs_of("open", door="open")
 
 

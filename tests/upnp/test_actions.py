@@ -199,11 +199,12 @@ def test_a_result_becomes_out_arguments(
 @pytest.mark.parametrize(
     ("action", "result", "kind", "problem"),
     [
-        (STOP, 5, TypeError, "Stop must return None, not 5"),
+        (STOP, 5, TypeError, r"Stop must return None, not 5: .*; say @action\(returns=…\)"),
         (STOP, {"A": 5}, TypeError, "Stop has no out argument 'A'; there are: none"),
         (SET_VOLUME, None, TypeError, "SetVolume, argument NowVolume: Volume: None does not fit"),
         (SET_VOLUME, 105, ValueError, "argument NowVolume: Volume: 105 is not allowed"),
         (SET_VOLUME, {"Volume": 5}, TypeError, "has no out argument 'Volume' and lacks the out"),
+        (GET_BOTH, {"Volume": 5, "Mute": 2}, TypeError, "^GetBoth, argument Mute: 2 does not fit"),
         (GET_BOTH, None, TypeError, "GetBoth lacks the out argument Volume, Mute"),
         (GET_BOTH, 5, TypeError, "GetBoth must return a mapping of Volume, Mute, not 5"),
         (GET_BOTH, (5, True), TypeError, "must return a mapping of Volume, Mute, not"),

@@ -12,7 +12,13 @@ from typing import Any
 
 import click
 
-from propchange import ActionError, PropchangeError, RemoteDevice, RemoteService
+from propchange import (
+    ActionError,
+    DescriptionError,
+    PropchangeError,
+    RemoteDevice,
+    RemoteService,
+)
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import (
     ActionLine,
@@ -112,6 +118,11 @@ async def _call(options: CallOptions) -> None:
                 devices = await find_devices(control_point, target, say)
             except ValueError as error:
                 raise CommandFailed(str(error), status=2) from error
+            except DescriptionError as error:
+                if target.is_searched:
+                    raise
+                wanted = "give the URL of a device description, as propchange discover prints it"
+                raise CommandFailed(f"{error}; {wanted}") from error
             if options.service is None:
                 await writer.run(_list_services(devices, writer, form))
             else:
@@ -249,7 +260,8 @@ def read_arguments(action: Action, words: Iterable[str]) -> dict[str, object]:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
-            raise CommandFailed(f"{shown(word)} is no argument: write NAME=VALUE", status=2)
+            there = f"; there are: {listed(inputs, _NAMES_SHOWN)}" if inputs else "; there are none"
+            raise CommandFailed(f"{shown(word)} is no argument: write NAME=VALUE{there}", status=2)
         if name not in inputs:
             raise _unknown(f"{action.name} has no argument {shown(name)}", name, inputs)
         if name in values:
@@ -269,4 +281,4 @@ def read_arguments(action: Action, words: Iterable[str]) -> dict[str, object]:
 def _unknown(what: str, name: str, known: Iterable[str]) -> CommandFailed:
     known = list(known)
     there = f"; there are: {listed(known, _NAMES_SHOWN)}" if known else "; there are none"
-    return CommandFailed(f"{what}{nearest(name, known)}{there}", status=2)
+    return CommandFailed(f"{what}{there}{nearest(name, known)}", status=2)

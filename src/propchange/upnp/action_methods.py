@@ -23,6 +23,7 @@ from typing import (
 
 from propchange.core.values.state_variables import StateVariable, wire_name
 from propchange.errors import RemoteProtocolError
+from propchange.printable import listed
 from propchange.upnp.actions import Action
 from propchange.upnp.tied_action import TiedAction
 
@@ -202,7 +203,8 @@ class ActionMethod(Generic[P, R_co]):
         try:
             bound = inspect.signature(self.function).bind(None, *args, **keywords)
         except TypeError as error:
-            raise TypeError(f"{self.called}: {error}") from None
+            parameters = listed(tied.parameters.values())
+            raise TypeError(f"{self.called}: {error}; its parameters are: {parameters}") from None
         bound.apply_defaults()
         return {
             each.name: bound.arguments[tied.parameters[each.name]] for each in tied.action.inputs

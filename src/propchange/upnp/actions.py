@@ -156,8 +156,14 @@ class Action:
         elif result is None:
             values = {}
         else:
-            wanted = f"a mapping of {_names(outputs)}" if outputs else "None"
-            raise TypeError(f"{self.name} must return {wanted}, not {shown(result)}")
+            if outputs:
+                raise TypeError(
+                    f"{self.name} must return a mapping of {_names(outputs)}, not {shown(result)}"
+                )
+            raise TypeError(
+                f"{self.name} must return None, not {shown(result)}: it has no out argument; say "
+                "@action(returns=…)"
+            )
         self._check_names(values, outputs, "out")
         return self._texts(values, outputs)
 
@@ -189,12 +195,18 @@ class Action:
             try:
                 texts[argument.name] = variable.format(variable.check(values[argument.name]))
             except (TypeError, ValueError) as error:
-                raise type(error)(f"{self.name}, argument {argument.name}: {error}") from None
+                raise type(error)(f"{self.name}, argument {_said(argument, error)}") from None
         return texts
 
 
 def _refused(code: ErrorCode, argument: Argument, error: ValueError) -> ActionError:
-    return ActionError(code, f"{code.words}: {argument.name}: {error}")
+    return ActionError(code, f"{code.words}: {_said(argument, error)}")
+
+
+def _said(argument: Argument, error: Exception) -> str:
+    """The error of the variable of ``argument``, after the name of the argument. The variable is
+    named if it has another name."""
+    return f"{argument.name}: {str(error).removeprefix(f'{argument.name}: ')}"
 
 
 _MOST_NAMED = 8

@@ -14,6 +14,7 @@ from propchange.upnp.action_methods import ActionMethod, NamedArgument
 from propchange.upnp.action_tying import implement, same_name, tie
 from propchange.upnp.actions import Action, Argument, ErrorCode
 from propchange.upnp.instances import LAST_CHANGE, ServiceInstance
+from propchange.upnp.service_declaration import is_misspelt
 from propchange.upnp.tied_action import (
     CHANNEL,
     INSTANCE,
@@ -57,13 +58,15 @@ def class_actions(
 
     ``variables`` are those of ``cls``, ``without`` those that it leaves out, ``reserved`` the
     names of attributes that no action may have. Raises TypeError for an attribute with such a name,
-    for a plain function that replaces an inherited action, for two actions of one name, and as
-    :func:`.tie`."""
+    for a plain function that replaces an inherited action, for a misspelt name of an action that a
+    base class declares, for two actions of one name, and as :func:`.tie`."""
     tied: dict[str, TiedAction] = {}
     owners: dict[str, type] = {}
     left_out: dict[str, TiedAction] = {}
     untied: list[ActionMethod[Any, Any]] = []
-    for chain in _chains(cls, reserved).values():
+    chains = _chains(cls, reserved)
+    _refuse_misspelt(cls, chains)
+    for chain in chains.values():
         current: TiedAction | None = None
         for owner, method in chain:
             inherited = method.tied if owner is not cls else None
@@ -113,6 +116,31 @@ def _chains(cls: type, reserved: frozenset[str]) -> dict[str, Chain]:
                     )
                 del chains[attribute]
     return chains
+
+
+def _refuse_misspelt(cls: type, chains: Mapping[str, Chain]) -> None:
+    """Raises TypeError for a new action of ``cls`` whose name is almost that of an action that a
+    base class declares. That one would stay without an implementation, and nothing would say so."""
+    declared = [
+        chain[-1][1]
+        for chain in chains.values()
+        if chain[-1][1].declared and chain[-1][0] is not cls
+    ]
+    for attribute, chain in chains.items():
+        owner, method = chain[-1]
+        if len(chain) > 1 or owner is not cls or method.given_name or method.declared:
+            continue
+        if any(method.default_name == each.default_name for each in declared):
+            continue
+        verb = attribute.partition("_")[0]
+        for each in declared:
+            known = each.attribute
+            # get_volume is no misspelt set_volume.
+            if known.partition("_")[0] == verb and is_misspelt(attribute, known):
+                raise TypeError(
+                    f"{cls.__name__}.{attribute} is almost {known}, an action of its standard that "
+                    f"nothing implements: write {known}, or give @action a name="
+                )
 
 
 def _same(

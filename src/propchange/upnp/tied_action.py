@@ -83,8 +83,9 @@ def named_variable(name: str, variables: Variables, called: str) -> StateVariabl
     try:
         return variables[name]
     except KeyError:
+        named = f"the state variable {name}" if name else "a StateVariable without a name"
         raise VariableMissing(
-            f"the action {called} has an argument of the state variable {name or '(no name)'}, "
+            f"the action {called} has an argument of {named}, "
             f"which the service does not have; there are: {listed(variables)}",
             name,
         ) from None

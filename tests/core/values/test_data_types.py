@@ -4,6 +4,7 @@ import datetime
 import decimal
 import enum
 import math
+import re
 import string
 import uuid
 from decimal import Decimal
@@ -419,8 +420,17 @@ def test_every_way_to_say_false_is_understood(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "on", "y"])
 def test_other_words_are_no_boolean(text: str) -> None:
-    with pytest.raises(ValueError, match="does not fit boolean, which takes True or False"):
+    with pytest.raises(ValueError, match="fit boolean, which takes yes or no, true or false, 1 or"):
         data_type("boolean").parse(text)
+
+
+@pytest.mark.parametrize("name", sorted(DATA_TYPES))
+def test_the_error_of_a_text_shows_a_text_and_no_type_of_python(name: str) -> None:
+    if name in ("string", "uri"):
+        return  # They take every text.
+    with pytest.raises(ValueError, match=f"does not fit {name}, which takes ") as raised:
+        data_type(name).parse("\0\0")
+    assert not re.search(r"datetime\.|uuid\.|bytes|True", str(raised.value))
 
 
 def test_a_boolean_is_sent_as_a_digit_and_is_no_int() -> None:

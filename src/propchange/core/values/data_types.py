@@ -43,7 +43,8 @@ class DataType(Generic[T]):
     """One data type (UDA 2.0 §2.5). Get one by :func:`data_type`; all are in :data:`DATA_TYPES`.
 
     ``name`` is its name in a service description and ``python_type`` the type of its values.
-    ``takes`` describes the values in words. ``zero`` is the default value of a variable.
+    ``takes`` describes the values in words, ``texts`` their texts on the wire, if these differ.
+    ``zero`` is the default value of a variable.
     ``minimum`` and ``maximum`` are the bounds of a numeric type, None for a type without bounds.
 
     ``convert`` is :meth:`check` with errors that have no message, and may raise ArithmeticError
@@ -59,6 +60,7 @@ class DataType(Generic[T]):
     read: Callable[[str], T]
     minimum: T | None = None
     maximum: T | None = None
+    texts: str = ""
 
     def __repr__(self) -> str:
         return f"<DataType {self.name}>"
@@ -92,7 +94,8 @@ class DataType(Generic[T]):
             return self.convert(self.read(text))
         except (ValueError, ArithmeticError, LookupError):
             raise ValueError(
-                f"the text {shown(text)} does not fit {self.name}, which takes {self.takes}"
+                f"the text {shown(text)} does not fit {self.name}, which takes "
+                f"{self.texts or self.takes}"
             ) from None
 
 
@@ -205,8 +208,9 @@ def _text(
     return DataType(name, str, takes, zero, convert, str, read)
 
 
-def _clock(name: str, kind: type[M], zero: M, zone: str = "") -> DataType[M]:
-    """A type of times. ``zone`` describes the time zones that it takes, empty for none."""
+def _clock(name: str, kind: type[M], zero: M, example: str, zone: str = "") -> DataType[M]:
+    """A type of times. ``example`` is the text of one. ``zone`` describes the time zones that it
+    takes, empty for none."""
 
     def convert(value: object) -> M:
         if not isinstance(value, kind):
@@ -226,18 +230,19 @@ def _clock(name: str, kind: type[M], zero: M, zone: str = "") -> DataType[M]:
         kind.isoformat,
         # Some devices write the hour with one digit.
         lambda text: kind.fromisoformat(re.sub("^([0-9]):", r"0\1:", text.strip())),
+        texts=f"a text such as {example}, {zone or 'without a time zone'}",
     )
 
 
 def _binary(
-    name: str, write: Callable[[bytes], str], read: Callable[[str], bytes]
+    name: str, texts: str, write: Callable[[bytes], str], read: Callable[[str], bytes]
 ) -> DataType[bytes]:
     def convert(value: object) -> bytes:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise TypeError
         return bytes(value)
 
-    return DataType(name, bytes, "bytes", b"", convert, write, read)
+    return DataType(name, bytes, "bytes", b"", convert, write, read, texts=texts)
 
 
 def _convert_date(value: object) -> datetime.date:
@@ -318,13 +323,24 @@ _ALL: tuple[DataType[Any], ...] = (
         _convert_date,
         datetime.date.isoformat,
         lambda text: datetime.date.fromisoformat(text.strip()),
+        texts="a text such as 2027-03-28",
     ),
-    _clock("dateTime", datetime.datetime, _MOMENT),
+    _clock("dateTime", datetime.datetime, _MOMENT, "2027-03-28T12:30:00"),
     _clock(
-        "dateTime.tz", datetime.datetime, _MOMENT, "with or without a time zone of whole minutes"
+        "dateTime.tz",
+        datetime.datetime,
+        _MOMENT,
+        "2027-03-28T12:30:00+01:00",
+        "with or without a time zone of whole minutes",
     ),
-    _clock("time", datetime.time, datetime.time.min),
-    _clock("time.tz", datetime.time, datetime.time.min, "with or without a fixed UTC offset"),
+    _clock("time", datetime.time, datetime.time.min, "12:30:00"),
+    _clock(
+        "time.tz",
+        datetime.time,
+        datetime.time.min,
+        "12:30:00+01:00",
+        "with or without a fixed UTC offset",
+    ),
     DataType(
         "boolean",
         bool,
@@ -333,9 +349,20 @@ _ALL: tuple[DataType[Any], ...] = (
         _convert_boolean,
         lambda value: "1" if value else "0",
         lambda text: _BOOLEANS[text.strip().lower()],
+        texts="yes or no, true or false, 1 or 0",
     ),
-    _binary("bin.base64", lambda value: base64.b64encode(value).decode("ascii"), _read_base64),
-    _binary("bin.hex", lambda value: value.hex().upper(), bytes.fromhex),
+    _binary(
+        "bin.base64",
+        "digits of base64",
+        lambda value: base64.b64encode(value).decode("ascii"),
+        _read_base64,
+    ),
+    _binary(
+        "bin.hex",
+        "hexadecimal digits, two a byte",
+        lambda value: value.hex().upper(),
+        bytes.fromhex,
+    ),
     _text(
         "uri",
         "a str without white space or control characters",
@@ -350,6 +377,7 @@ _ALL: tuple[DataType[Any], ...] = (
         _convert_uuid,
         str,
         _read_uuid,
+        texts="a text such as 2fac1234-31f8-11b4-a222-08002b34c003",
     ),
 )
 
