@@ -217,7 +217,9 @@ def test_gerbera_puts_two_variables_into_one_property(gerbera, control_point, wi
 
 
 def test_a_light_is_switched_and_dimmed(network_light, watch, invoke):
+    # It sends no event if nothing changes, and other tests have the same light.
     invoke(network_light, "SwitchPower", "SetTarget", newTargetValue=0)
+    invoke(network_light, "Dimming", "SetLoadLevelTarget", newLoadlevelTarget=60)
     watching = watch(network_light)
     initial = {}
     while len(initial) < 2:
