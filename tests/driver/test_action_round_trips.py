@@ -96,7 +96,7 @@ def echo_service(seen: list[Any]) -> Service:
     )
 
 
-def test_the_values_are_of_every_data_type() -> None:
+def test_the_round_trips_have_values_of_every_data_type() -> None:
     assert set(DATA_TYPES) == set(VALUES)
 
 

@@ -428,7 +428,7 @@ CHANNEL = ("Channel", "in", "A_ARG_TYPE_Channel")
         (action("GetRange", ("Least", "out", "Volume"), ("Most", "out", "Volume")), False),
     ],
 )
-def test_the_reading_actions_state_variables_only_read(described: Action, *, chosen: bool) -> None:
+def test_a_poll_calls_only_actions_that_read(described: Action, *, chosen: bool) -> None:
     names = ("Volume", "A_ARG_TYPE_InstanceID", "A_ARG_TYPE_Channel", "A_ARG_TYPE_Volume")
     contents = ServiceContents(
         {name: variable(name) for name in names}, {described.name: described}, ()
@@ -454,12 +454,12 @@ def test_a_rendering_control_is_polled_by_the_getters_of_its_standard() -> None:
 # --- what a program may ask for ---
 
 
-def test_no_poll_has_no_options() -> None:
+def test_without_poll_there_are_no_options_of_polls() -> None:
     assert poll_options(None, 30, None) == poll_options(False, 30, None) == {}
 
 
 @pytest.mark.parametrize("poll", [7, "values", {"A": "1"}])
-def test_what_is_no_function_is_an_error(poll: Any) -> None:
+def test_a_poll_that_is_no_function_is_an_error(poll: Any) -> None:
     with pytest.raises(TypeError, match="poll is a function that returns a mapping, or True"):
         poll_options(poll, 30, None)
 

@@ -101,6 +101,6 @@ if TYPE_CHECKING:
         Service(type=TYPE, actions={"Stop": 3})  # type: ignore[dict-item]  # the error is the point
 
 
-def test_the_class_has_the_methods() -> None:
+def test_a_class_has_its_actions_as_methods_and_lists_them() -> None:
     assert isinstance(Oven.move_door, ActionMethod)
     assert list(Oven().actions) == ["SwitchOff", "SetTemperature", "MoveDoor", "X_Open"]

@@ -130,7 +130,7 @@ def test_an_attribute_is_instance_0_and_its_channel() -> None:
 
 @pytest.mark.clause("EVT-07")
 @pytest.mark.clause("LC-10")
-def test_what_has_a_value_in_an_instance_is_in_it() -> None:
+def test_variables_and_channels_with_a_value_are_in_the_instance() -> None:
     rendering = Rendering()
     instance = rendering.add_instance(3)
     instance["Volume", "LF"] = 5

@@ -103,7 +103,7 @@ class Oven(Service, metaclass=Noting, type="urn:example-org:service:Oven:1"):
     __hash__ = note("__hash__")
 
 
-class End:
+class FakeAccess:
     """A device with a table of values."""
 
     called = "Oven of Kitchen"
@@ -139,14 +139,14 @@ class End:
 
 
 @pytest.fixture
-def end() -> End:
-    return End()
+def access() -> FakeAccess:
+    return FakeAccess()
 
 
 @pytest.fixture
-def oven(end: End) -> Any:
+def oven(access: FakeAccess) -> Any:
     ran.clear()
-    return remote_instance(Oven, end)
+    return remote_instance(Oven, access)
 
 
 @pytest.fixture(autouse=True)
@@ -163,20 +163,20 @@ def test_it_is_an_instance_of_the_class_and_no_code_of_the_class_has_run(oven: A
     assert repr(oven) == "<Oven at the control point's end: Oven of Kitchen>"
 
 
-def test_attributes_read_the_values_of_the_device(oven: Any, end: End) -> None:
+def test_attributes_read_the_values_of_the_device(oven: Any, access: FakeAccess) -> None:
     assert (oven.temperature, oven.door) == (180, "open")
-    end.table["Temperature"] = 20
+    access.table["Temperature"] = 20
     assert oven.temperature == oven["Temperature"] == 20
     assert oven["Colour"] == "red"
-    assert list(oven) == list(end.table)
+    assert list(oven) == list(access.table)
     assert "OvenDoor" in oven
     assert "Door" not in oven
-    assert oven.values is end.table
-    assert (oven.service_type, oven.service_id) == (end.service_type, end.service_id)
+    assert oven.values is access.table
+    assert (oven.service_type, oven.service_id) == (access.service_type, access.service_id)
 
 
-def test_a_value_that_is_missing_raises_the_error_of_the_end(oven: Any, end: End) -> None:
-    end.table.clear()
+def test_a_missing_value_is_a_lookup_error(oven: Any, access: FakeAccess) -> None:
+    access.table.clear()
     for read in (lambda: oven.temperature, lambda: oven["Temperature"], lambda: oven["Any"]):
         with pytest.raises(LookupError, match="no event has brought"):
             read()
@@ -185,10 +185,10 @@ def test_a_value_that_is_missing_raises_the_error_of_the_end(oven: Any, end: End
     assert oven
 
 
-def test_an_action_calls_the_device(oven: Any, end: End) -> None:
+def test_an_action_calls_the_device(oven: Any, access: FakeAccess) -> None:
     assert oven.set_temperature(200) == "answer"
     assert oven.set_temperature(temperature=200) == "answer"
-    assert end.calls == [
+    assert access.calls == [
         (Oven.set_temperature, (200,), {}),
         (Oven.set_temperature, (), {"temperature": 200}),
     ]
@@ -204,15 +204,17 @@ def test_instances_and_channels_are_read(oven: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["temperature", "door", "Temperature", "power", "new", "_new"])
-def test_an_attribute_cannot_be_assigned_or_deleted(oven: Any, end: End, name: str) -> None:
-    before = dict(end.table)
+def test_an_attribute_cannot_be_assigned_or_deleted(
+    oven: Any, access: FakeAccess, name: str
+) -> None:
+    before = dict(access.table)
     with pytest.raises(AttributeError):
         setattr(oven, name, 5)
     with pytest.raises(AttributeError):
         delattr(oven, name)
     with pytest.raises(TypeError):
         oven[name] = 5
-    assert end.table == before
+    assert access.table == before
 
 
 def test_the_error_of_an_assignment_names_the_action_that_does_it(oven: Any) -> None:
@@ -282,12 +284,14 @@ def test_special_methods_of_the_class_do_not_run(oven: Any) -> None:
     )  # fmt: skip
 
 
-def test_the_end_of_an_object_is_silent(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_exception_is_printed_when_an_object_is_deleted(
+    access: FakeAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python prints an exception of __del__."""
     printed: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", printed.append)
     ran.clear()
-    oven = remote_instance(Oven, end)
+    oven = remote_instance(Oven, access)
     assert oven.temperature == 180
     del oven
     gc.collect()
@@ -300,7 +304,7 @@ def test_constants_nested_classes_and_static_methods_are_as_in_the_class(oven: A
     assert oven.celsius(212) == 100
 
 
-def test_it_makes_no_other_object_of_the_class(oven: Any) -> None:
+def test_an_object_at_the_control_point_makes_no_other_object_of_its_class(oven: Any) -> None:
     with pytest.raises(TypeError, match=r"is made by subscription.state"):
         type(oven)()
     with pytest.raises(TypeError, match=r"is made by subscription.state"):
@@ -319,7 +323,7 @@ def test_a_class_gives_one_class_for_the_other_end_and_its_subclass_another() ->
         @action
         def add(self, own: int) -> None: ...
 
-    base, again, more = (remote_instance(each, End()) for each in (Base, Base, More))
+    base, again, more = (remote_instance(each, FakeAccess()) for each in (Base, Base, More))
     assert type(base) is type(again)
     assert type(more) is not type(base)
     assert isinstance(more, More)
@@ -328,8 +332,8 @@ def test_a_class_gives_one_class_for_the_other_end_and_its_subclass_another() ->
         _ = more.own
 
 
-def test_an_object_without_a_class_reads_by_name(end: End) -> None:
-    plain = remote_instance(Service, end)
+def test_an_object_without_a_class_reads_by_name(access: FakeAccess) -> None:
+    plain = remote_instance(Service, access)
     assert plain["Temperature"] == 180
     with pytest.raises(AttributeError, match=r"state\['Name'\] reads a variable"):
         _ = plain.temperature  # type: ignore[attr-defined]  # the error is the point
@@ -337,13 +341,15 @@ def test_an_object_without_a_class_reads_by_name(end: End) -> None:
         plain["Temperature"] = 5
 
 
-def test_a_class_of_the_twisted_front_has_no_reactor_and_no_publication_there(end: End) -> None:
+def test_a_class_of_the_twisted_front_has_no_reactor_and_no_publication_there(
+    access: FakeAccess,
+) -> None:
     from propchange.twisted import Service as TwistedService
 
     class Kiln(TwistedService, type="urn:example-org:service:Oven:1"):
         temperature = StateVariable("ui2")
 
-    kiln = remote_instance(Kiln, end)
+    kiln = remote_instance(Kiln, access)
     assert isinstance(kiln, TwistedService)
     assert kiln.temperature == 180
     for name in ("resource", "listen", "subscriptions", "close", "receive_request", "_reactor"):

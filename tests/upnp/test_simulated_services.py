@@ -37,7 +37,7 @@ def loaded() -> Service:
 
 
 @pytest.mark.parametrize("name", SIMULATED)
-def test_each_has_the_actions_that_its_standard_requires(name: str) -> None:
+def test_each_simulated_service_has_the_actions_that_its_standard_requires(name: str) -> None:
     simulated(name).check_actions()
 
 
@@ -136,7 +136,7 @@ def test_the_new_medium_and_the_stop_are_one_event() -> None:
     }
 
 
-def test_it_plays_pauses_and_stops_once_it_has_a_medium() -> None:
+def test_a_player_plays_pauses_and_stops_once_it_has_a_medium() -> None:
     empty = simulated("AVTransport:1")
     for name, more in (("Play", {"Speed": "1"}), ("Stop", {}), ("Pause", {})):
         assert code_of(empty, name, InstanceID=0, **more) == 701
@@ -161,7 +161,7 @@ def test_an_empty_uri_takes_the_medium_out() -> None:
     assert (player["TransportState"], player["NumberOfTracks"]) == ("NO_MEDIA_PRESENT", 0)
 
 
-def test_it_seeks_to_times_and_tracks_that_exist() -> None:
+def test_a_player_seeks_to_times_and_tracks_that_exist() -> None:
     player = loaded()
     player["NumberOfTracks"] = 2
 
@@ -214,7 +214,7 @@ def test_it_seeks_to_times_and_tracks_that_exist() -> None:
         ("Dimming:1", "StartRampUp", {}, 602),
     ],
 )
-def test_what_it_cannot_do_has_an_error(
+def test_what_a_simulated_service_cannot_do_has_an_error(
     name: str, action: str, inputs: dict[str, object], code: int
 ) -> None:
     service = simulated(name)

@@ -99,7 +99,7 @@ def test_a_device_without_a_required_action_is_told_which_and_how() -> None:
     assert "@action\n    def set_av_transport_uri(self, instance_id, current_uri" in str(told.value)
 
 
-def test_one_that_answers_from_its_values_alone_needs_no_method() -> None:
+def test_a_standard_service_whose_values_answer_every_required_action_needs_no_method() -> None:
     WANCommonInterfaceConfig().check_actions()
     ConnectionManager().check_actions()
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from propchange.errors import ActionError
 from propchange.upnp.action_methods import ActionMethod, action
+from propchange.upnp.actions import ErrorCode
 from propchange.upnp.instances import ServiceInstance
 from propchange.upnp.service import Service
 from propchange.upnp.standard import (
@@ -88,6 +89,15 @@ def _setter(names: Mapping[str, str]) -> Callable[..., None]:
         change(self, assigned, number)
 
     return assign
+
+
+def refusal(code: int, description: str = "") -> ActionMethod[..., Any]:
+    """An action that always answers with this error."""
+
+    def refuse(self: Service, **arguments: Any) -> NoReturn:
+        raise ActionError(code, description)
+
+    return action(refuse)
 
 
 class SimulatedTransport(AVTransport):
@@ -206,18 +216,7 @@ class SimulatedRendering(RenderingControl):
 class SimulatedDirectory(ContentDirectory):
     """A library without objects. It has the update IDs only."""
 
-    @action
-    def browse(
-        self,
-        object_id: str,
-        browse_flag: str,
-        filter: str,
-        starting_index: int,
-        requested_count: int,
-        sort_criteria: str,
-    ) -> Mapping[str, Any]:
-        """Refuse: there are no objects."""
-        raise ActionError(501)
+    browse = refusal(ErrorCode.ACTION_FAILED)  # there are no objects
 
 
 class SimulatedSwitch(SwitchPower):
@@ -281,39 +280,10 @@ class SimulatedConnection(WANIPConnection):
         """Disconnect."""
         change(self, {"ConnectionStatus": "Disconnected"})
 
-    @action
-    def get_generic_port_mapping_entry(self, new_port_mapping_index: int) -> Mapping[str, Any]:
-        """Refuse: there are no mappings."""
-        raise ActionError(713, "SpecifiedArrayIndexInvalid")
-
-    @action
-    def get_specific_port_mapping_entry(
-        self, new_remote_host: str, new_external_port: int, new_protocol: str
-    ) -> Mapping[str, Any]:
-        """Refuse: there are no mappings."""
-        raise ActionError(714, "NoSuchEntryInArray")
-
-    @action
-    def add_port_mapping(
-        self,
-        new_remote_host: str,
-        new_external_port: int,
-        new_protocol: str,
-        new_internal_port: int,
-        new_internal_client: str,
-        new_enabled: bool,
-        new_port_mapping_description: str,
-        new_lease_duration: int,
-    ) -> None:
-        """Refuse: there are no mappings."""
-        raise ActionError(501)
-
-    @action
-    def delete_port_mapping(
-        self, new_remote_host: str, new_external_port: int, new_protocol: str
-    ) -> None:
-        """Refuse: there are no mappings."""
-        raise ActionError(714, "NoSuchEntryInArray")
+    get_generic_port_mapping_entry = refusal(713, "SpecifiedArrayIndexInvalid")
+    get_specific_port_mapping_entry = refusal(714, "NoSuchEntryInArray")
+    add_port_mapping = refusal(ErrorCode.ACTION_FAILED)
+    delete_port_mapping = refusal(714, "NoSuchEntryInArray")
 
 
 SIMULATED: Final[Mapping[str, type[Service]]] = MappingProxyType(

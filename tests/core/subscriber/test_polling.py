@@ -186,7 +186,7 @@ def test_a_device_that_went_away_is_polled_once_an_attempt_has_failed() -> None:
     assert changes[-1].reason.endswith("; the values are polled every 30 s")
 
 
-def test_a_begin_of_polling_is_told_although_nothing_else_is_new() -> None:
+def test_the_begin_of_polling_is_reported_although_nothing_else_is_new() -> None:
     point = Point()
     record = point.active()
     point.pass_seconds(900.0)

@@ -68,7 +68,7 @@ def test_a_number_gets_the_type_of_the_class_if_that_has_room_for_it() -> None:
             variable.typed(value)
 
 
-def test_the_names_on_the_wire_are_the_keys(values: Any) -> None:
+def test_current_values_have_the_names_on_the_wire_as_keys(values: Any) -> None:
     assert list(values) == list(VALUES)
     assert len(values) == 3
     assert dict(values) == values == VALUES
