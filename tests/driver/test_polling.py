@@ -362,6 +362,22 @@ async def test_values_that_do_not_fit_their_types_are_left_out(
     assert "has not answered one of the actions" in caplog.text
 
 
+async def test_a_name_of_no_variable_is_an_event_and_a_warning(
+    driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    label = StateVariable("string", name="Label")
+    values: dict[Any, object] = {"temperature": 1, label: "x", ("Mute", 0, "Master"): True}
+
+    async with polled(driven, raw_device, lambda: values) as it:
+        it.record.convert = {"Label": str, "Mute": str, "Temperature": float}
+        await until(lambda: it.changes)
+        assert it.changes[0] == {"temperature": 1, "Label": "x", "Mute": True}
+        values["temperature"] = 2
+        await until(lambda: len(it.changes) > 1)
+    (line,) = [each.message for each in caplog.records if "poll has returned" in each.message]
+    assert "'temperature', which the service description does not have; there are: L" in line
+
+
 async def test_a_service_without_get_actions_is_said_to_need_a_function(
     driven: Any, raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:

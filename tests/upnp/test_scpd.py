@@ -76,11 +76,8 @@ def test_a_variable_evented_through_last_change_is_declared_as_not_evented() -> 
     assert '<stateVariable sendEvents="no"><name>Volume</name>' in built(Thermometer())
 
 
-def test_a_range_with_one_end_only_and_an_empty_default_are_left_out() -> None:
+def test_an_empty_default_is_left_out() -> None:
     document = built(Thermometer())
-    assert (
-        "<name>Volume</name><dataType>ui2</dataType><defaultValue>3</defaultValue></stateVariable>"
-    ) in document
     assert "<name>Label</name><dataType>string</dataType></stateVariable>" in document
 
 
@@ -116,6 +113,33 @@ def test_a_range_without_a_step_has_none() -> None:
     percent = StateVariable("ui1", name="Percent", minimum=0, maximum=100)
     document = built(Service(type=TYPE, variables=[percent]))
     assert "<maximum>100</maximum></allowedValueRange>" in document
+
+
+@pytest.mark.parametrize(
+    ("data_type", "given", "written"),
+    [
+        ("ui1", {"maximum": 100}, (0, 100, None)),
+        ("ui2", {"minimum": 30}, (30, 65_535, None)),
+        ("i1", {"maximum": 100}, (-128, 100, None)),
+        ("i1", {"maximum": 100, "step": 5}, (-125, 100, 5)),
+        ("ui1", {"minimum": 1, "step": 5}, (1, 255, 5)),
+        ("r4", {"maximum": 100.0}, (None, None, None)),
+        ("int", {"maximum": 100}, (None, None, None)),
+        ("ui1", {"step": 5}, (None, None, None)),
+    ],
+)
+def test_a_range_with_one_end_has_the_other_end_of_its_integer_type(
+    data_type: str, given: dict[str, Any], written: tuple[int | None, ...]
+) -> None:
+    level = StateVariable.of(data_type, name="Level", **given)
+    read = parse_scpd(Service(type=TYPE, variables=[level]).scpd()).variables["Level"]
+    assert (read.minimum, read.maximum, read.step) == written
+    for value in range(100):
+        try:
+            level.check(value)
+        except ValueError:
+            continue
+        read.check(value)
 
 
 @pytest.mark.clause("SCPD-04", "SCPD-05")

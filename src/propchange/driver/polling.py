@@ -19,6 +19,7 @@ from propchange.driver.remote import DescribedService
 from propchange.driver.reporting import Warnings, repr_of
 from propchange.driver.runtime import Runtime, Task, Tasks
 from propchange.errors import ActionError, DescriptionError, PropchangeError, TimedOut
+from propchange.printable import listed
 from propchange.upnp.actions import Action, ErrorCode
 from propchange.upnp.scpd import ServiceContents
 from propchange.upnp.tied_action import ARGUMENT_TYPE, CHANNEL, INSTANCE
@@ -38,6 +39,9 @@ _READING_NAME = re.compile(r"(?:[XA]_)?(?:Get|List)(?=[^a-z]|$)")
 
 _INPUTS: dict[str, Any] = {INSTANCE: 0, CHANNEL: "Master"}
 """The in arguments that an action may have to be called for a poll, with the values they get."""
+
+_NAMES_SHOWN = 16
+"""Names of variables that a warning has."""
 
 _PART = 0.9
 """The part of ``Limits.poll_seconds`` that the calls of one poll may take."""
@@ -133,6 +137,7 @@ class RunningPolls:
                 raise TypeError(f"poll returns a mapping of variables to values, not {values!r}")
             self._polling.polled(record, values, self._runtime.now())
             self._failed.discard(record)
+            self._report_unknown(record, values)
         except Exception as error:  # noqa: BLE001 - it is logged
             # What a runtime raises in a coroutine that is cancelled may be an Exception.
             if record in self._functions and not late:
@@ -144,6 +149,20 @@ class RunningPolls:
                 self._report(record, TimeoutError(f"it has not ended within {seconds:g} s"))
             self._polling.failed(record, self._runtime.now())
             self._changed()
+
+    def _report_unknown(self, record: SubscriptionRecord, values: Values) -> None:
+        """Log names of values that are no variables of the service description, perhaps misspelt.
+        The values are events all the same: a description may be incomplete."""
+        known = record.convert
+        if known and not known.keys() >= values.keys():
+            names = {each for each in map(_name_of, values) if each not in known}
+            if names:
+                unknown = listed(map(repr, sorted(names)), _NAMES_SHOWN)
+                self._warnings.warn(
+                    ("polled name", record.event_url),
+                    f"{record.event_url}: poll has returned {unknown}, which the service "
+                    f"description does not have; there are: {listed(known, _NAMES_SHOWN)}",
+                )
 
     def _report(self, record: SubscriptionRecord, error: Exception) -> None:
         """Log the first of several failures in a row."""
@@ -159,6 +178,12 @@ class RunningPolls:
             self._warnings.warn(kind, line)
         else:
             self._warnings.exception("poll", line)
+
+
+def _name_of(key: object) -> str:
+    """The name of the variable of a key of polled values."""
+    name = key[0] if isinstance(key, tuple) else getattr(key, "name", key)
+    return str(name)
 
 
 class ActionPoll:

@@ -304,7 +304,9 @@ def _public(remote_class: type) -> list[str]:
 def _unknown(remote_class: type, name: str) -> str:
     """The text of the error for an attribute that does not exist at the control point's end."""
     called = remote_class.__name__
-    there = ", ".join(_public(remote_class)) or "none, but state['Name'] reads a variable"
+    there = ", ".join(_public(remote_class)) or (
+        "none, but state['Name'] reads a variable; device[Oven] has those of a class Oven"
+    )
     if any(name in vars(each) for each in remote_class.__mro__):
         return (
             f"{called}.{name} is for the device's side and does not run at the control point's; "

@@ -76,15 +76,33 @@ def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> N
         parts.append("<allowedValueList>")
         parts += [text_element("allowedValue", variable.format(v)) for v in variable.allowed]
         parts.append("</allowedValueList>")
-    # The schema has no range with one end only.
-    if variable.minimum is not None and variable.maximum is not None:
+    span = _range(variable)
+    if span is not None:
         parts.append("<allowedValueRange>")
-        for bound in ("minimum", "maximum", "step"):
-            value = getattr(variable, bound)
-            if value is not None:
-                parts.append(text_element(bound, variable.format(value)))
+        parts += [
+            text_element(bound, variable.format(value))
+            for bound, value in zip(("minimum", "maximum", "step"), span, strict=True)
+            if value is not None
+        ]
         parts.append("</allowedValueRange>")
     parts.append("</stateVariable>")
+
+
+def _range(variable: StateVariable[Any]) -> tuple[Any, Any, Any] | None:
+    """Minimum, maximum and step of a range; None for a variable without one. The schema has no
+    range with one end only. The other end of an integer is that of its data type. Other types have
+    ends that are no numbers for people."""
+    kind = variable.data_type
+    minimum, maximum, step = variable.minimum, variable.maximum, variable.step
+    if minimum is maximum is None:
+        return None
+    if kind.python_type is int and kind.minimum is not None:
+        if minimum is None:
+            # The steps are counted from the minimum, and from 0 without one.
+            minimum = kind.minimum + -kind.minimum % (step or 1)
+        if maximum is None:
+            maximum = kind.maximum
+    return None if minimum is None or maximum is None else (minimum, maximum, step)
 
 
 class ServiceContents(NamedTuple):
