@@ -584,7 +584,7 @@ async def test_few_connections_are_kept(driven: Any, raw_device: Any, until: Unt
         for raw in raws:
             answering(raw, answer())
         await asyncio.gather(*(lamp.call("Reset") for _ in range(3)))
-        assert lamp.kept == 2
+        assert lamp.kept == 3
         for raw in raws:
             lamp.service._description = replace(
                 lamp.service.description, control_url=f"http://127.0.0.1:{raw.port}/control"
@@ -592,6 +592,17 @@ async def test_few_connections_are_kept(driven: Any, raw_device: Any, until: Unt
             await lamp.call("Reset")
         assert lamp.kept == 3
         await until(lambda: raws[0].open == 0)
+
+
+async def test_calls_that_wait_for_others_need_no_new_connections(
+    driven: Any, raw_device: Any
+) -> None:
+    async with raw_device() as raw, lamp_of(driven, raw) as lamp:
+        answering(raw, answer())
+        await lamp.call("Reset")
+        before = raw.connections
+        await asyncio.gather(*(lamp.call("Reset") for _ in range(60)))
+        assert raw.connections <= before + DEFAULT_LIMITS.requests_per_device
 
 
 async def test_a_kept_connection_is_judged_again(

@@ -350,9 +350,9 @@ class Limits:
     """Idle connections to devices that are kept for the next calls of actions. Above that, the
     oldest is ended. Bounds the descriptors of a program that calls many devices."""
 
-    kept_connections_per_device: int = 2
-    """Connections among ``kept_connections`` to one (address, port). Small devices have few
-    sockets."""
+    kept_connections_per_device: int = 3
+    """Connections among ``kept_connections`` to one (address, port): as many as calls can be under
+    way there. With fewer, calls that wait for others would need new connections."""
 
     kept_seconds: float = 2.0
     """Seconds that a connection is kept while it is idle. Devices end idle connections after 5 s or
