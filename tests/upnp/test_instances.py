@@ -274,7 +274,7 @@ def test_instances_that_cannot_be_are_refused() -> None:
         rendering.add_instance(0)
     with pytest.raises(ValueError, match="-1"):
         rendering.add_instance(-1)
-    with pytest.raises(ValueError, match="instance 0 is that of the attributes"):
+    with pytest.raises(ValueError, match="instance 0 has the values of the attributes"):
         rendering.remove_instance(0)
     with pytest.raises(LookupError, match="no instance 2; there are: 0, 1"):
         rendering.remove_instance(2)

@@ -87,8 +87,8 @@ class LostMemberships:
         system has shown it."""
 
     def among(self, members: Mapping[K, Membership], now: float) -> dict[K, bool]:
-        """The keys of those of ``members`` whose sockets must be opened anew, each with whether the
-        system has shown its membership before. Close all these sockets first: one that is closed
+        """The keys of ``members`` whose sockets must be opened anew, each with whether the system
+        has shown its membership before. Close all these sockets first: one that is closed
         later takes the new membership with it."""
         lost = self._lost(frozenset(members.values()), now)
         return {key: lost[member] for key, member in members.items() if member in lost}

@@ -443,8 +443,8 @@ class DescribedService(Generic[S_co]):
         return method.result_of(outputs)
 
     async def _read_conversions(self, host: Endpoint | None = None) -> Convert | None:
-        """The types of the variables; those of the class if the service description cannot be
-        read; else None. ``host`` is that of :meth:`_read_contents`."""
+        """The types of the variables, from the service description; from the class if that cannot
+        be read; None without a class. ``host`` is that of :meth:`_read_contents`."""
         try:
             variables = (await self._read_contents(host)).variables
         except (PropchangeError, ValueError) as error:

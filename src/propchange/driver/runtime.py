@@ -90,8 +90,8 @@ class Transport(Protocol):
         system does not say."""
 
     def readable(self) -> bool:
-        """Whether the peer has sent bytes, or the end of its stream, that the connection was not
-        told of yet; False if the system does not say."""
+        """Whether bytes of the peer, or the end of its stream, wait in the system; False if the
+        system does not say."""
 
     def acknowledge(self) -> object:
         """Confirm at once to the peer what was received. Does nothing if the system cannot."""

@@ -10,7 +10,7 @@ from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import listed, printable
 from propchange.upnp.action_methods import ActionMethod
-from propchange.upnp.action_tying import same_name
+from propchange.upnp.action_parameters import same_name
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.instances import LAST_CHANGE
 from propchange.upnp.remote_state import actions_of

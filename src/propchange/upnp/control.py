@@ -43,7 +43,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,7}")
 
 class ActionCall(NamedTuple):
     """A call whose action is to be run. ``inputs``: the values of the in arguments, by wire name.
-    ``service_type`` is that of the call, which may have a lower version than that of ``service``.
+    ``service_type`` is the type in the call, which may be an earlier version than ``service``.
     ``problems`` has a sentence for each deviation that was accepted."""
 
     service: Service
@@ -164,8 +164,8 @@ def _read_soapaction(request: Request) -> tuple[str, str]:
 
 
 def _judge_types(call: Call, header_type: str, own_type: str) -> str:
-    """The service type for the answer: the one in the body, or else in SOAPACTION. Both must be
-    that of the service, or an older version of it (UDA 2.0 §2.3). Raises ActionError 401."""
+    """The service type for the answer: from the body, or else from SOAPACTION. Both must be the
+    type of the service, or an earlier version of it (UDA 2.0 §2.3). Raises ActionError 401."""
     for service_type in (header_type, call.service_type or header_type):
         if not _covers(own_type, service_type):
             raise ActionError(

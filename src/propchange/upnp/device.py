@@ -146,7 +146,7 @@ _DESCRIPTION_PATH = "description.xml"
 
 class PlacedService(NamedTuple):
     """A service with its identity in its root device. Its three paths are relative to a path that
-    the host chooses. They are those that the service gives, or made of ``segment``."""
+    the host chooses. The service gives them, or they are made of ``segment``."""
 
     service: Service
     service_id: str
@@ -243,8 +243,8 @@ def place_device(device: Device, udn: str) -> PlacedDevice:
 
 
 def _given_paths(root: Device) -> set[str]:
-    """The paths that the services of ``root`` give. Raises ValueError for one that is given twice
-    or cannot be had."""
+    """The paths that the services of ``root`` give. Raises ValueError for a path that is given
+    twice, or that is the path of the description."""
     owners = {_DESCRIPTION_PATH: "the description of the device"}
     for service in root.all_services():
         for kind, path in service.paths.items():

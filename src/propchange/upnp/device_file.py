@@ -320,8 +320,8 @@ def _changed(older: StateVariable[Any], options: Mapping[str, Any]) -> dict[str,
 def _subclass(
     base: type[Service], without: Collection[str], variables: Mapping[str, StateVariable[Any]]
 ) -> type[Service]:
-    """``base`` without the variables ``without``, with those of ``variables`` that have a name of
-    its own in their place, and with the actions that set its variables."""
+    """A subclass of ``base`` without the variables ``without``, with the actions that set its
+    variables. A variable of ``variables`` replaces the one of ``base`` with its name."""
     attributes: dict[str, object] = {
         attribute: variables[declared.name]
         for attribute in dir(base)

@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
 class HostedDocuments:
     """The answers to GET, HEAD and POST for one placed device. The documents are made once.
-    ``refused`` is called with each request to a controlURL that is not to be run, and why."""
+    ``refused`` is called with each request to a controlURL that runs no action, and the reason."""
 
     def __init__(
         self,

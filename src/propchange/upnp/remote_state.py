@@ -68,7 +68,8 @@ class DeviceAccess(Protocol):
         """The current value by the name on the wire. Raises LookupError without one."""
 
     def read_instance(self, number: int, name: str, channel: str | None) -> Any:
-        """The value of an instance. ``channel`` None: that of the class. Raises LookupError."""
+        """The value of an instance. ``channel`` None: the channel of the attribute of the class.
+        Raises LookupError."""
 
     def values(self) -> Mapping[str, Any]:
         """The current values, by the names on the wire."""

@@ -253,7 +253,7 @@ class Service(ServiceValues):
     @property
     def actions(self) -> Mapping[str, Action]:
         """Wire name -> action, as the service description lists them: the actions with a method,
-        and those of a standard that the values answer."""
+        and declared actions that the present values answer."""
         return self.__actions.listed(self.on_action is not None)
 
     def find_action(self, name: str) -> Action:

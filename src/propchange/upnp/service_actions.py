@@ -11,7 +11,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ActionError
 from propchange.printable import listed
 from propchange.upnp.action_methods import ActionMethod, NamedArgument
-from propchange.upnp.action_tying import implement, same_name, tie
+from propchange.upnp.action_parameters import implement, same_name, tie
 from propchange.upnp.actions import Action, Argument, ErrorCode
 from propchange.upnp.instances import LAST_CHANGE, ServiceInstance
 from propchange.upnp.service_declaration import is_misspelt
@@ -39,8 +39,8 @@ class ClassActions:
     """The actions of a service class, by name on the wire.
 
     ``left_out`` has the inherited actions that lack a state variable: ``without=`` took it away.
-    ``untied`` has the methods whose arguments fit no state variable because the class has none: an
-    instance has those of its service description."""
+    ``untied`` has the methods whose arguments fit no state variable because the class has none: the
+    variables come with the service description of an instance."""
 
     tied: Mapping[str, TiedAction] = field(default_factory=dict)
     left_out: Mapping[str, TiedAction] = field(default_factory=dict)
@@ -56,10 +56,11 @@ def class_actions(
 ) -> ClassActions:
     """The actions of the class ``cls`` and its ancestors. Sets ``tied`` of the methods of ``cls``.
 
-    ``variables`` are those of ``cls``, ``without`` those that it leaves out, ``reserved`` the
-    names of attributes that no action may have. Raises TypeError for an attribute with such a name,
-    for a plain function that replaces an inherited action, for a misspelt name of an action that a
-    base class declares, for two actions of one name, and as :func:`.tie`."""
+    ``variables`` are the variables of ``cls``, ``without`` the names that it leaves out, and
+    ``reserved`` the names of attributes that no action may have. Raises TypeError for an action
+    with such an attribute, for a plain function that replaces an inherited action, for a misspelt
+    name of an action that a base class declares, for two actions of one name, and as
+    :func:`.tie`."""
     tied: dict[str, TiedAction] = {}
     owners: dict[str, type] = {}
     left_out: dict[str, TiedAction] = {}
@@ -267,7 +268,7 @@ class ServiceActions:
         return tied
 
     def invoke(self, service: HasInstances, name: str, inputs: Mapping[str, Any]) -> Any:
-        """Run the action ``name``; ``inputs`` are by wire name. The result is that of the function,
+        """Run the action ``name``; ``inputs`` are by wire name. Returns what the function returns,
         perhaps an awaitable. Raises as :meth:`find`, and what the function raises."""
         tied = self._find(name)
         if tied.function is not None:

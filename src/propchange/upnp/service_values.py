@@ -184,7 +184,7 @@ class ServiceValues:
         and LookupError for an invalid one."""
         self.__check_instances()
         if number == 0:
-            raise ValueError("instance 0 is that of the attributes, and stays")
+            raise ValueError("instance 0 has the values of the attributes and cannot be removed")
         self.instance(number)
         self.__write(
             {key: ABSENT for key in self.__values if not isinstance(key, str) and key[0] == number}

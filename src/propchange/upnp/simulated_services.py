@@ -52,9 +52,9 @@ def change(service: Service, values: Mapping[Any, object], number: int = 0) -> N
 def setters(
     service: type[Service], without: Collection[str] = ()
 ) -> dict[str, ActionMethod[..., Any]]:
-    """Methods for the actions that the class ``service`` declares, does not implement and that only
-    set variables: all their arguments are in arguments, each of a variable, besides InstanceID and
-    Channel. By the name of the attribute. ``without``: not those of these variables."""
+    """Methods, by the name of the attribute, for the actions that the class ``service`` declares,
+    does not implement and that only set variables: all their arguments are in arguments, each of a
+    variable, besides InstanceID and Channel. Actions of the variables ``without`` are left out."""
     made: dict[str, ActionMethod[..., Any]] = {}
     for attribute in dir(service):
         method = getattr(service, attribute)

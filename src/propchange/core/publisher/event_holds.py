@@ -27,7 +27,7 @@ from propchange.core.publisher.records import PublishedService
 
 
 class EventHold:
-    """One hold. ``version`` is that of the last message of ``service`` before the hold."""
+    """One hold. ``version`` is the version of the last message of ``service`` before the hold."""
 
     __slots__ = ("service", "version")
 

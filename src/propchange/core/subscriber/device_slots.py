@@ -161,7 +161,7 @@ class DeviceSlots(Generic[R]):
         return device
 
     def _fits(self, device: _Device[R], kind: Collection[object]) -> bool:
-        """Whether another request may leave. ``kind`` are those of its kind that are under way."""
+        """Whether another request may leave. ``kind`` has the requests under way of its kind."""
         return device.under_way < self._most and len(kind) < self._most_of_kind
 
     def _freed(self, address: DeviceAddress, device: _Device[R]) -> None:
