@@ -402,7 +402,7 @@ def answer_of(body: bytes, status: int = 200) -> bytes:
 @pytest.fixture
 def desk(loop: Any) -> Iterator[Any]:
     """A device that answers POST with ``desk.answer``; empty: it closes the connection."""
-    desk = SimpleNamespace(answer=b"", posts=0)
+    desk = SimpleNamespace(answer=b"", posts=0, is_silent=False)
     documents = {"/": DESCRIPTION, "/Lamp": SCPD}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -414,6 +414,8 @@ def desk(loop: Any) -> Iterator[Any]:
             writer.write(desk.answer)
         else:
             document = documents.get(path, "")
+            if desk.is_silent and path != "/":
+                await reader.read()  # until the other side gives up
             writer.write(answer_of(document.encode(), 200 if document else 404))
         writer.close()
 
@@ -479,6 +481,16 @@ def test_a_call_without_an_answer_is_not_sent_again(desk: Any, propchange: Propc
     ran = propchange("call", desk.url, *DIM)
     assert (ran.status, ran.out, desk.posts) == (1, "", 1)
     assert ran.err.count("\n") == 1
+
+
+def test_the_time_for_an_answer_is_also_that_for_the_service_description(
+    desk: Any, propchange: Propchange
+) -> None:
+    desk.is_silent = True
+    ran = propchange("call", desk.url, *DIM, "--timeout", "0.2")
+    assert (ran.status, ran.out, desk.posts) == (1, "", 0)
+    assert ran.err.count("\n") == 1
+    assert "the service description of Lamp was not read within 0.2 s" in ran.err
 
 
 def test_a_description_of_a_fault_is_cut_on_the_terminal(desk: Any, propchange: Propchange) -> None:

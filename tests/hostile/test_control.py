@@ -14,6 +14,7 @@ import pytest
 
 from propchange import Device, Service, StateVariable
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.wire.messages import Request
 from propchange.upnp.action_methods import action
 from propchange.upnp.soap import build_call
 from tests.asyncio.conftest import RawSubscriber, read_message
@@ -389,11 +390,18 @@ async def test_large_answers_that_are_not_read_are_bounded_in_memory(
         await at.check()
 
 
+@pytest.mark.parametrize("reads_soap", [False, True])
 async def test_slow_calls_of_several_hosts_leave_connections_for_others(
-    scene: Any, until: Callable[..., Any]
+    scene: Any, until: Callable[..., Any], reads_soap: bool
 ) -> None:
     """A connection whose answer is being made is not ended, so these calls must be fewer."""
+
+    def on_action(request: Request) -> Any:
+        at.lamp.ran.append(1)
+        return at.lamp.never()
+
     async with scene(connections=12, connections_kept_per_address=2) as at:
+        at.lamp.on_action = on_action if reads_soap else None
         soapaction = (f'SOAPACTION: "{LAMP}#Wait"',)
         slow = encode(Wrong("", call("Wait", Level="1"), 0, soapaction), at.port)
         for host in range(2, 16):
@@ -402,7 +410,11 @@ async def test_slow_calls_of_several_hosts_leave_connections_for_others(
         await until(lambda: len(at.lamp.ran) >= 6)
         await asyncio.sleep(0.1)
         newcomer = await at.wire.dial(at.port, source="127.0.0.99")
-        await newcomer.send(encode(Wrong("", right(5), 0), at.port))
+        if reads_soap:
+            await newcomer.send(f"GET / HTTP/1.1\r\nHOST: x:{at.port}\r\n\r\n".encode())
+        else:
+            await newcomer.send(encode(Wrong("", right(5), 0), at.port))
         answer = await asyncio.wait_for(newcomer.some(), 5)
-        assert answer.startswith(b"HTTP/1.1 200 ")
-        assert len(at.lamp.ran) == 6 + 1
+        assert answer.startswith(b"HTTP/1.1 ")
+        assert not answer.startswith(b"HTTP/1.1 503 ")
+        assert len(at.lamp.ran) == 6 + (not reads_soap)

@@ -163,7 +163,15 @@ async def _call_action(
     service: RemoteService, source: Source, options: CallOptions, writer: Writer, form: LineFormat
 ) -> None:
     assert options.action is not None
-    action = _action_named(service, await service.actions(), options.action)
+    try:
+        async with asyncio.timeout(options.timeout):
+            actions = await service.actions()
+    except TimeoutError:
+        raise CommandFailed(
+            f"the service description of {service.unique_name} was not read within "
+            f"{options.timeout:g} s; nothing was called"
+        ) from None
+    action = _action_named(service, actions, options.action)
     try:
         arguments = read_arguments(action, options.arguments)
         values = await service.call(action.name, timeout=options.timeout, **arguments)

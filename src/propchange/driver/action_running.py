@@ -102,6 +102,7 @@ class RunningActions:
         self._limits = limits
         # The connection of an action that runs is not ended to make room for others.
         self._most = min(limits.running_actions, max(fit(limits).connections // 2, 1))
+        self._asked = 0  # calls that run in on_action
         self._tasks = Tasks(runtime)
         self._per_block: Counter[str] = Counter()
         # The actions whose methods have once returned an awaitable.
@@ -137,7 +138,14 @@ class RunningActions:
 
     def ask_program(self, asked: Asked) -> Response | Awaitable[Response]:
         """Call the ``on_action`` of a service, which reads SOAP itself, and return its response,
-        with a receipt as :meth:`run`. Its time is not bounded."""
+        with a receipt as :meth:`run`. Its time is not bounded, but the number of those that run at
+        once is."""
+        if self._asked >= self._most:
+            why = f"{ErrorCode.ACTION_FAILED.words}: too many actions are running"
+            where = asked.request.target.partition("?")[0]
+            line = f"a call at {where} was answered with 501: too many are running in on_action"
+            self._warnings.warn(("an action was refused", where), line)
+            return self._control.fault(asked.request, ActionError(ErrorCode.ACTION_FAILED, why))
         run = ActionRun("")
         before = _running.set(run)
         try:
@@ -148,8 +156,22 @@ class RunningActions:
         finally:
             _running.reset(before)
         if isinstance(given, Awaitable):
-            return _awaited(run, given)
+            self._asked += 1
+            return self._awaited(run, given)
         return run.answer(_checked(given))
+
+    async def _awaited(self, run: ActionRun, given: Awaitable[object]) -> Response:
+        before = _running.set(run)
+        try:
+            return run.answer(_checked(await given))
+        except BaseException:
+            run.release()
+            raise
+        finally:
+            self._asked -= 1
+            # Twisted 21.7 resumes a coroutine in another context, in which nothing was set.
+            with suppress(ValueError):
+                _running.reset(before)
 
     async def close(self) -> None:
         """Cancel the actions that run, answer them with 501, and wait until they have ended, for
@@ -258,19 +280,6 @@ class RunningActions:
                 ("a call deviates", _caller(call), problem),
                 f"{_caller(call)} has called {call.action.name} with a deviation: {problem}",
             )
-
-
-async def _awaited(run: ActionRun, given: Awaitable[object]) -> Response:
-    before = _running.set(run)
-    try:
-        return run.answer(_checked(await given))
-    except BaseException:
-        run.release()
-        raise
-    finally:
-        # Twisted 21.7 resumes a coroutine in another context, in which nothing was set.
-        with suppress(ValueError):
-            _running.reset(before)
 
 
 def _checked(given: object) -> Response:
