@@ -89,9 +89,9 @@ def _add_variable(parts: list[str], variable: StateVariable[Any], uda: str) -> N
 
 
 def _range(variable: StateVariable[Any]) -> tuple[Any, Any, Any] | None:
-    """Minimum, maximum and step of a range; None for a variable without one. The schema has no
-    range with one end only. The other end of an integer is that of its data type. Other types have
-    ends that are no numbers for people."""
+    """Minimum, maximum and step of the range in the service description; None without one. The
+    schema allows no range with one end. For an integer the data type gives the other end. For other
+    data types that end would be of no use to a reader, so no range is written."""
     kind = variable.data_type
     minimum, maximum, step = variable.minimum, variable.maximum, variable.step
     if minimum is maximum is None:

@@ -121,7 +121,7 @@ def _chains(cls: type, reserved: frozenset[str]) -> dict[str, Chain]:
 
 def _refuse_misspelt(cls: type, chains: Mapping[str, Chain]) -> None:
     """Raises TypeError for a new action of ``cls`` whose name is almost that of an action that a
-    base class declares. That one would stay without an implementation, and nothing would say so."""
+    base class declares. Otherwise the declared action would be missing without a warning."""
     declared = [
         chain[-1][1]
         for chain in chains.values()
