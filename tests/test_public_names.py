@@ -255,8 +255,8 @@ DEVICE = """
     description device_type friendly_name multicast_events services services_named udn url
 """
 SERVICE = """
-    actions call control conversions description device event_url full_name multicast_events
-    name problems service_id service_type subscribe typed unique_name variables
+    actions call control control_url conversions description device event_url full_name
+    multicast_events name problems service_id service_type subscribe typed unique_name variables
 """
 SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn

@@ -297,6 +297,11 @@ class DescribedService(Generic[S_co]):
         return self.description.event_url
 
     @property
+    def control_url(self) -> str:
+        """The URL that calls of actions are sent to; empty if the service has none."""
+        return self.description.control_url
+
+    @property
     def _owes_event(self) -> bool:
         """False if the service description was read and declares no evented variable. The device
         then owes no initial event."""
