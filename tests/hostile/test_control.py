@@ -14,7 +14,7 @@ import pytest
 
 from propchange import Device, Service, StateVariable
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.wire.messages import Request
+from propchange.core.wire.messages import Request, Response
 from propchange.upnp.action_methods import action
 from propchange.upnp.soap import build_call
 from tests.asyncio.conftest import RawSubscriber, read_message
@@ -418,3 +418,27 @@ async def test_slow_calls_of_several_hosts_leave_connections_for_others(
         assert answer.startswith(b"HTTP/1.1 ")
         assert not answer.startswith(b"HTTP/1.1 503 ")
         assert len(at.lamp.ran) == 6 + (not reads_soap)
+
+
+@pytest.mark.parametrize("reads_soap", [False, True])
+async def test_an_answer_that_is_too_long_is_an_error_that_the_author_hears_of(
+    scene: Any, caplog: pytest.LogCaptureFixture, reads_soap: bool
+) -> None:
+    """It would be ended as if its peer did not read."""
+    async with scene() as at:
+        if reads_soap:
+            at.lamp.on_action = lambda _: Response(200, (), b"x" * 2_100_000)
+        soapaction = (f'SOAPACTION: "{LAMP}#GetNote"',)
+        ask = encode(Wrong("", build_call(LAMP, "GetNote", {}), 0, soapaction), at.port)
+        at.lamp.note = "x" * 2_100_000
+        status, body = await at.answer(ask)
+        assert status == 500
+        assert reads_soap or b"<errorCode>501</errorCode>" in body
+        (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+        assert record.exc_text is not None
+        assert "bytes, and at most" in record.exc_text
+        if not reads_soap:
+            at.lamp.note = "x" * 2_000_000
+            status, body = await at.answer(ask)
+            assert (status, body.count(b"x" * 1_000)) == (200, 2_000)
+            await at.check()

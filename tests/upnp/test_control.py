@@ -104,6 +104,18 @@ def test_a_result_that_does_not_fit_is_an_error_of_the_device(result: object) ->
         CONTROL.answer(call, result)
 
 
+def test_a_result_that_is_too_long_to_be_sent_is_an_error_of_the_device() -> None:
+    limits = replace(DEFAULT_LIMITS, write_buffer_bytes=100_000, header_bytes=1_000)
+    control = Control(PublisherPolicy(), lambda: b"today", limits)
+    call = judge(post())
+    assert isinstance(call, ActionCall)
+    described = replace(call.action.outputs[0], variable=StateVariable("string", name="Text"))
+    call = call._replace(action=replace(call.action, arguments=(described,)))
+    assert len(control.answer(call, "x" * 98_000).body) > 98_000
+    with pytest.raises(ValueError, match=r"SetLevel has 100\d+ bytes, and at most 99000"):
+        control.answer(call, "x" * 100_000)
+
+
 SOAP = f'"{SOAP_NAMESPACE}"; ns=01'
 
 REFUSED = [

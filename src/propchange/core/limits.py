@@ -47,7 +47,7 @@ class Limits:
 
     write_buffer_bytes: int = 2_097_152
     """Bytes that wait to be written to one peer. Above that the connection is ended: the peer does
-    not read."""
+    not read. A single answer that is longer is an error of the program, answered with 500."""
 
     # --- connections that peers open to us ---
 

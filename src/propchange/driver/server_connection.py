@@ -508,8 +508,13 @@ class ServerConnection:
 
     def _encode(self, request: Request, response: Response) -> bytes:
         table = self._table
+        most = table.limits.write_buffer_bytes
         try:
             encoded = table.encode(response, head_only=request.method == "HEAD")
+            if len(encoded) > most:  # no peer could read it fast enough
+                raise LocalProtocolError(
+                    f"it has {len(encoded)} bytes, and at most {most} are sent"
+                )
         except LocalProtocolError:
             table.warnings.exception("answer", f"the answer to {request!r} cannot be written")
             if response.receipt is not None:

@@ -105,9 +105,14 @@ class Control:
 
     def answer(self, call: ActionCall, result: object) -> Response:
         """The response with ``result``, which the method of the action has returned. Raises
-        TypeError or ValueError for a result that does not fit the out arguments."""
+        TypeError or ValueError for a result that does not fit the out arguments, and ValueError for
+        one that is too long to be sent."""
         texts = call.action.write_outputs(result)
         body = build_answer(call.service_type, call.action.name, texts)
+        most = self._limits.write_buffer_bytes - self._limits.header_bytes
+        if len(body) > most:
+            answer = f"the answer to {call.action.name}"
+            raise ValueError(f"{answer} has {len(body)} bytes, and at most {most} are sent")
         return self._respond(call.request, 200, body)
 
     def fault(self, request: Request, error: ActionError) -> Response:
