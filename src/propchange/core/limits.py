@@ -229,10 +229,10 @@ class Limits:
     Bounds how long a method that waits counts among ``running_actions``."""
 
     running_actions: int = 256
-    """Actions with ``async def`` methods of one device that run at once, and as many calls in
-    ``on_action``. There are at most half as many as ``connections``, because the connection of each
-    stays open. Above that, a call is answered with the error 501. Bounds the memory and the work
-    for a flood of calls."""
+    """Actions with ``async def`` methods of one device that run at once. As many calls may wait in
+    ``on_action``. Each of both is at most half of ``connections``, because a call that waits keeps
+    its connection. Above that, a call is answered with the error 501. Bounds the memory and the
+    work for a flood of calls."""
 
     running_actions_per_address: int = 32
     """Actions among ``running_actions`` whose calls came from one IPv4 address or one IPv6 prefix

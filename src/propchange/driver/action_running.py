@@ -138,8 +138,8 @@ class RunningActions:
 
     def ask_program(self, asked: Asked) -> Response | Awaitable[Response]:
         """Call the ``on_action`` of a service, which reads SOAP itself, and return its response,
-        with a receipt as :meth:`run`. Its time is not bounded, but the number of those that run at
-        once is."""
+        with a receipt as :meth:`run`. Its time is not bounded. The number of calls that wait
+        for such a response is bounded."""
         if self._asked >= self._most:
             why = f"{ErrorCode.ACTION_FAILED.words}: too many actions are running"
             where = asked.request.target.partition("?")[0]
