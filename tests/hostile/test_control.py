@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ class Lamp(Service, type=LAMP):
         self.never = never
         self.ran: list[int] = []
         self.given = 0
+        self.costs = 0.0
 
     @action
     def set_level(self, level: int) -> None:
@@ -53,6 +55,7 @@ class Lamp(Service, type=LAMP):
     @action(returns=note)
     def get_note(self) -> str:
         self.given += 1
+        time.sleep(self.costs)
         return self.note
 
     @action
@@ -442,3 +445,29 @@ async def test_an_answer_that_is_too_long_is_an_error_that_the_author_hears_of(
             status, body = await at.answer(ask)
             assert (status, body.count(b"x" * 1_000)) == (200, 2_000)
             await at.check()
+
+
+async def test_costly_calls_of_many_connections_do_not_stop_the_loop(scene: Any) -> None:
+    """Each connection brings one, and all arrive in the same turn of the loop."""
+    many, in_one_turn = 40, [0]
+
+    async def watch() -> None:
+        while True:
+            before = at.lamp.given
+            await asyncio.sleep(0)
+            in_one_turn.append(at.lamp.given - before)
+
+    async with scene() as at:
+        at.lamp.costs = 0.008
+        soapaction = (f'SOAPACTION: "{LAMP}#GetNote"',)
+        ask = encode(Wrong("", build_call(LAMP, "GetNote", {}), 0, soapaction), at.port)
+        peers = [await at.wire.dial(at.port) for _ in range(many)]
+        await at.check()
+        watching = asyncio.ensure_future(watch())
+        for peer in peers:
+            peer.sock.send(ask)  # without a turn of the loop in between
+        for peer in peers:
+            assert (await asyncio.wait_for(peer.some(), 20)).startswith(b"HTTP/1.1 200 ")
+        watching.cancel()
+        assert at.lamp.given == many
+        assert max(in_one_turn) <= 8

@@ -48,6 +48,8 @@ from propchange.http import RequestParser
 # Bytes of answers after which the answers are sent before more are made. Bounds the answers that
 # wait for one peer.
 _ANSWERS_AT_ONCE_BYTES = 65_536
+# Length of a body that is read in less than a slice takes: most events are shorter.
+_SHORT_BYTES = 4_096
 _STAY = "they stay without a request"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -139,6 +141,8 @@ class ServerConnection:
             # request before.
             request = requests[0]
             answer = self._ask(request)
+            if request.method == "POST" or len(request.body) > _SHORT_BYTES:
+                table.turns.goes_on()  # it may have taken long
             if answer is table.last_response and request.keep_alive and request.method != "HEAD":
                 self._write_bytes(table.last_encoded)
                 parser = self._parser

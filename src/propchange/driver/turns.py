@@ -5,10 +5,11 @@ would delay every timer, event and other peer until all of them are answered. So
 one request is served when its bytes arrive, and a connection with more is served in *slices*: some
 requests, or some chunks of a body.
 
-All slices of one turn of the loop together take ``Limits.turn_seconds``. Connections with more work
-then wait for the next turn, and the loop does everything else in between. The waiting connections
-take turns by the block of addresses of their peers. So a host with many connections delays another
-host by only one slice.
+All slices of one turn of the loop together take ``Limits.turn_seconds``. The calls of actions and
+the long requests that are served when they arrive count too, since many connections may bring one
+each. Connections with more work then wait for the next turn, and the loop does everything else in
+between. The waiting connections take turns by the block of addresses of their peers. So a host with
+many connections delays another host by only one slice.
 """
 
 from __future__ import annotations
