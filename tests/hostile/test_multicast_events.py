@@ -137,7 +137,8 @@ async def test_the_errors_of_a_program_are_told_in_words(point: Any) -> None:
             await begun(control_point)
         porch.announce(control_point)
         device = await result(control_point.device(porch.hosted.description_url))
-        device["Door"].description = replace(device["Door"].description, scpd_url="")
+        door = device["Door"]
+        door._description = replace(door.description, scpd_url="")
         with pytest.raises(DescriptionError, match="Door has no service description"):
             await begun(device)
 
