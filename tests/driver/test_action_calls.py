@@ -34,6 +34,7 @@ from propchange.errors import (
 from propchange.upnp.actions import Action, Argument
 from propchange.upnp.scpd import ServiceContents
 from propchange.upnp.soap import build_answer, build_fault, parse_call
+from propchange.upnp.standard import SwitchPower
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -207,6 +208,11 @@ async def test_a_fault_is_an_error_with_its_code_whatever_the_status(
         ("Reset", {"timeout": float("nan")}, (ValueError, "timeout")),
         ("Reset", {"timeout": "1"}, (TypeError, "timeout")),
         (7, {}, (TypeError, "an action is its name")),
+        (
+            SwitchPower().get_status,
+            {},
+            (TypeError, "of a class, such as Oven.set_temp.*, not <fun"),
+        ),
     ],
 )
 async def test_a_call_that_is_wrong_is_refused_before_anything_is_sent(

@@ -406,7 +406,10 @@ class DescribedService(Generic[S_co]):
                 raise TypeError(f"give the arguments of {action} by their names: Name=value")
             name, values = action, keywords
         else:
-            raise TypeError(f"an action is its name, or a method with @action, not {action!r}")
+            raise TypeError(
+                "an action is its name, or a method with @action of a class, such as "
+                f"Oven.set_temperature, not {action!r}"
+            )
         seconds = call_seconds(timeout, driver.limits)
         until = now() + seconds
         try:
