@@ -290,6 +290,36 @@ def test_a_message_is_abandoned_when_the_delivery_urls_that_are_left_are_paused(
     assert set(publisher.values()) == {"last"}
 
 
+@pytest.mark.clause("FAIL-01")
+@pytest.mark.parametrize("there", [1, 2])
+def test_of_paused_delivery_urls_the_one_is_used_that_is_there_first(there: int) -> None:
+    publisher = Publisher(DEFAULT_LIMITS)
+    first = publisher.subscribe(1, 2, 2, host=VICTIM, peer=ATTACKER)
+    second = publisher.subscribe(2, 2, 1, host=VICTIM, peer=ATTACKER)
+    publisher.run(200.0, NO_EVENT_TAKEN["refuses"], change_every=0.1)
+    assert publisher.protocol.take_deliveries(10) == []
+    publisher.subscribe(there, host=VICTIM)
+    publisher.run(201.0, answers_after(0.01))
+    assert {first, second} <= publisher.received.keys()
+    assert set(publisher.values()) == {publisher.text("A")}
+
+
+@pytest.mark.clause("FAIL-01")
+def test_who_waits_for_a_later_delivery_url_goes_back_to_an_earlier_one_that_is_there() -> None:
+    publisher = Publisher(replace(DEFAULT_LIMITS, attempts_at_unproven_endpoint=2))
+    *_, last = [publisher.subscribe(1, 2, host=VICTIM, peer=ATTACKER) for _ in range(3)]
+    publisher.run(200.0, NO_EVENT_TAKEN["refuses"], change_every=0.1)
+    publisher.subscribe(2, host=VICTIM)
+    attempt, _ = publisher.protocol.take_deliveries(2)
+    publisher.subscribe(1, host=VICTIM)
+    publisher.protocol.delivery_ended(attempt, DeliveryFailure.BROKEN, publisher.now)
+    ports = {
+        each.address.sid: each.address.url.endpoint.port
+        for each in publisher.protocol.take_deliveries(10)
+    }
+    assert (attempt.address.url.endpoint.port, ports[last]) == (2, 1)
+
+
 def test_the_turns_of_a_host_are_its_own_although_another_named_its_endpoint_first() -> None:
     limits = replace(
         DEFAULT_LIMITS, unproven_delivery_connections=2, unproven_deliveries_per_address=1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import replace
 
 import pytest
@@ -17,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.outcomes import AttemptTimedOut, MessageAbandoned
-from propchange.core.publisher.records import Subscription
+from propchange.core.publisher.records import EndpointLoad, Subscription
 from propchange.core.publisher.states import PublisherState
-from propchange.core.wire.messages import Delivery, DeliveryFailure
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint
 from tests.core.publisher_on_a_clock import Publisher, answers_after
 
 
@@ -54,6 +55,32 @@ def test_an_endpoint_with_many_subscriptions_takes_turns_with_the_others() -> No
         tried.append(delivery.address.url.endpoint.port)
         publisher.protocol.delivery_ended(delivery, DeliveryFailure.STALE, publisher.now)
     assert tried == [1, 1, 2, 3, 1]
+
+
+@pytest.mark.clause("FAIL-08")
+def test_an_address_keeps_its_turn_if_its_first_subscriptions_want_none_of_the_changes() -> None:
+    publisher = Publisher(replace(DEFAULT_LIMITS, unproven_delivery_connections=1))
+    publisher.subscribe(1, host="10.0.0.4")
+    for statevar in ("A", "A", ""):
+        publisher.subscribe(1, host="10.0.0.3", statevar=statevar)
+    for _ in range(3):
+        publisher.subscribe(1, host="10.0.0.2")
+    publisher.at(1.0)
+    tried: list[str] = []
+
+    def try_each() -> None:
+        tried.clear()
+        while deliveries := publisher.protocol.take_deliveries(10):
+            (delivery,) = deliveries
+            tried.append(delivery.address.url.endpoint.host)
+            publisher.protocol.delivery_ended(delivery, DeliveryFailure.WAITED, publisher.now)
+
+    try_each()
+    assert len(tried) == 7
+    publisher.protocol.update("/evt", {"B": "1"}, publisher.now)
+    try_each()
+    assert sorted(tried) == ["10.0.0.2"] * 3 + ["10.0.0.3", "10.0.0.4"]
+    assert "10.0.0.3" in tried[:3]
 
 
 @pytest.mark.parametrize("failing", [False, True], ids=["unproven", "failing"])
@@ -106,9 +133,23 @@ CANCELLED = {PublisherState.OWED_CANCELLED, PublisherState.INITIAL_CANCELLED}
 _UNTIL_ANSWERED = {PublisherState.OWED, PublisherState.OWED_CANCELLED}
 
 
-def host_of(delivery: Delivery) -> str:
-    """The address whose turn ``delivery`` was."""
-    return str(delivery.subscription.routes[delivery.subscription.route].load.origin[0])
+Turn = tuple[bool, Hashable]
+"""Whose turn an attempt is: in the share of the failing endpoints or not, and of which address."""
+
+
+def turn_of(load: EndpointLoad) -> Turn:
+    return load.proven, load.origin[0]
+
+
+def has_message(subscription: Subscription) -> bool:
+    """Whether there is a message for ``subscription``. It may want none of the changes
+    (STATEVAR)."""
+    if subscription.state in _UNTIL_ANSWERED or subscription.message is not None:
+        return True
+    backlog = subscription.service.backlog
+    return (
+        backlog.take(subscription.cursor, subscription.merge_at, subscription.wanted)[0] is not None
+    )
 
 
 class ShareMachine(RuleBasedStateMachine):
@@ -124,8 +165,8 @@ class ShareMachine(RuleBasedStateMachine):
         self.abandoned: set[str] = set()
         self.serial = 0
         self.drained = True
-        # Per address that waits for its first turn: the attempts of each other address meanwhile.
-        self.overtaken: dict[str, Counter[str]] = {}
+        # For each address that waits for its turn: the attempts of each other address meanwhile.
+        self.overtaken: dict[Turn, Counter[Turn]] = {}
 
     # --- what happens ---
 
@@ -133,47 +174,50 @@ class ShareMachine(RuleBasedStateMachine):
         for outcome in self.protocol.take_outcomes():
             if isinstance(outcome, AttemptTimedOut):
                 self.in_flight.remove(outcome.delivery)
-                self.overtaken.pop(outcome.delivery.subscription.peer.host, None)
+                # An endpoint that fails waits for no turn while it has another attempt in flight,
+                # even if that one times out at the same time.
+                load = self.schedule._loads.get(outcome.delivery.address.url.endpoint)
+                if load is not None:
+                    self.overtaken.pop(turn_of(load), None)
                 self.abandoned.add(outcome.delivery.address.sid)
         waiting = self.waiting_for_a_turn()
+        self.overtaken = {turn: self.overtaken.get(turn, Counter()) for turn in waiting}
         deliveries = self.protocol.take_deliveries(taken)
-        # Subscriptions that want none of the changes (STATEVAR) wait no more after their turn,
-        # without a delivery.
-        waiting &= self.waiting_for_a_turn() | {host_of(each) for each in deliveries}
-        self.overtaken = {host: self.overtaken.get(host, Counter()) for host in waiting}
         self.drained = len(deliveries) < taken
         self.in_flight += deliveries
         for delivery in deliveries:
             load = delivery.subscription.routes[delivery.subscription.route].load
-            if load.proven:
+            if load.share is None:
                 continue
-            host = host_of(delivery)
-            self.overtaken.pop(host, None)
-            for counts in self.overtaken.values():
-                counts[host] += 1
-                assert counts[host] <= 1
+            turn = turn_of(load)
+            self.overtaken.pop(turn, None)
+            for other, counts in self.overtaken.items():
+                if other[0] is turn[0]:
+                    counts[turn] += 1
+                    assert counts[turn] <= 1
         for outcome in self.protocol.take_outcomes():
             if isinstance(outcome, MessageAbandoned):
                 self.abandoned.add(outcome.sid)
 
-    def waiting_for_a_turn(self) -> set[str]:
+    def waiting_for_a_turn(self) -> set[Turn]:
         return {
-            str(load.origin[0])
+            turn_of(load)
             for load in self.schedule._loads.values()
             if load.share is not None
-            and not load.proven
             and load in load.share
-            and load.share.in_use < LIMITS.unproven_deliveries_per_address
+            and load.share.in_use < load.share._places
+            and any(has_message(each) for each in load.waiting)
         }
 
     def end(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
         self.in_flight.remove(delivery)
-        self.overtaken.pop(delivery.subscription.peer.host, None)
         if result == 200:
             self.values.setdefault(delivery.address.sid, {}).update(delivery.message.changes)
         elif result is not DeliveryFailure.STALE or delivery.fresh:
             self.abandoned.add(delivery.address.sid)
         self.protocol.delivery_ended(delivery, result, self.publisher.now)
+        waiting = self.waiting_for_a_turn()
+        self.overtaken = {turn: n for turn, n in self.overtaken.items() if turn in waiting}
 
     def subscriptions(self) -> list[Subscription]:
         return list(self.protocol.subscriptions)
@@ -222,6 +266,18 @@ class ShareMachine(RuleBasedStateMachine):
             if delivery.address.url.endpoint.host == host:
                 self.end(delivery, result)
         self.pump(taken)
+
+    @rule(host=HOSTS, ports=st.sets(PORTS, min_size=1), taken=TAKEN)
+    def endpoints_are_away(self, host: str, ports: set[int], taken: int) -> None:
+        """Long enough to be paused."""
+        away = {Endpoint(host, port) for port in ports}
+        for _ in range(LIMITS.failures_before_pause + 1):
+            for delivery in tuple(self.in_flight):
+                if delivery.address.url.endpoint in away:
+                    self.end(delivery, DeliveryFailure.CONNECT)
+            self.pump(100)
+            self.publisher.at(self.publisher.now + LIMITS.unproven_place_seconds)
+            self.pump(taken)
 
     @precondition(lambda self: self.subscriptions())
     @rule(data=st.data(), taken=TAKEN)
@@ -317,6 +373,7 @@ class ShareMachine(RuleBasedStateMachine):
     def answer_everything(self) -> None:
         self.pump(100)
         schedule = self.schedule
+        rounds = itertools.count()
         while (
             self.in_flight or schedule._waiting or len(schedule._pauses) or len(schedule._refused)
         ):
@@ -324,6 +381,7 @@ class ShareMachine(RuleBasedStateMachine):
                 self.end(self.in_flight[0], 200)
                 self.pump(100)
                 self.whoever_waits_waits_for_what_is_in_use_or_for_the_end_of_a_pause()
+            assert next(rounds) < 1_000
             deadline = self.protocol.next_deadline() or self.schedule._pauses.next()
             if deadline is not None:
                 self.publisher.at(max(deadline, self.publisher.now))

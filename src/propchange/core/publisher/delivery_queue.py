@@ -25,7 +25,8 @@ the shares each time, so nothing waits for an idle share.
 is paused after ``Limits.failures_before_pause`` failed attempts in a row. Each further failed
 attempt doubles the pause, and changes merge meanwhile. All failures count alike: a refused or reset
 connection, silence, an answer that is no HTTP, another status than 2xx and 412. A subscription
-whose first delivery URL is paused uses the next one. An endpoint that takes the events of other
+whose first delivery URL is paused uses the next one. If all its delivery URLs are paused, it waits
+with each of these endpoints, until the first pause ends. An endpoint that takes the events of other
 subscriptions is there: if it refuses the event of one subscription, only that subscription is
 paused.
 
@@ -92,7 +93,8 @@ class DeliveryQueue:
         # attempt whose message must end sooner.
         self._in_flight: dict[Delivery, float] = {}
         self._shortened: Deadlines[Delivery] = Deadlines()
-        # Numbers of subscriptions that wait with an endpoint: _postponed if it is paused.
+        # Numbers of subscriptions that wait with an endpoint: _postponed if it is paused. A
+        # subscription counts once for each paused endpoint that it waits with.
         self._waiting = 0
         self._postponed = 0
         self._loads: dict[Endpoint, EndpointLoad] = {}
@@ -292,8 +294,11 @@ class DeliveryQueue:
                 next_load = share.pop()
                 if next_load is None:
                     break
-                self._waiting -= 1
-                self._begin(next_load.waiting.pop(), now, taken)
+                # A subscription that wants none of the changes (STATEVAR) uses no turn.
+                before = len(taken)
+                while next_load.waiting and len(taken) == before:
+                    self._waiting -= 1
+                    self._begin(next_load.waiting.pop(), now, taken)
                 self._queue_up(next_load)
 
     def _queue_up(self, load: EndpointLoad) -> None:
@@ -314,11 +319,24 @@ class DeliveryQueue:
 
     def _wait(self, subscription: Subscription, load: EndpointLoad) -> None:
         load.wait(subscription, own=_is_host(load, subscription.peer))
-        if load.paused:
+        self._waiting += 1
+        self._queue_up(load)
+
+    def _postpone(self, subscription: Subscription) -> None:
+        """Let ``subscription`` wait with each of its endpoints. All of them are paused."""
+        # Two delivery URLs may have one endpoint.
+        for load in {route.load: None for route in subscription.routes}:
+            load.wait(subscription, own=_is_host(load, subscription.peer))
             self._postponed += 1
-        else:
-            self._waiting += 1
-            self._queue_up(load)
+
+    def _claim(self, load: EndpointLoad) -> None:
+        """Let the subscriptions that wait with the paused ``load`` wait with no other endpoint."""
+        for subscription in load.waiting:
+            for index, route in reversed([*enumerate(subscription.routes)]):
+                if route.load is load:
+                    subscription.route = index
+                elif route.load.waiting.discard(subscription):
+                    self._postponed -= 1
 
     def next_url(self, subscription: Subscription, first: int) -> int | None:
         """The index of the first delivery URL of ``subscription`` from ``first`` on whose endpoint
@@ -337,12 +355,16 @@ class DeliveryQueue:
             if subscription.message is not None:
                 self._abandon(subscription)
                 return False
-            index = min(range(len(routes)), key=lambda i: routes[i].load.paused_until)
+            # It has waited with one of its later delivery URLs.
+            index = self.next_url(subscription, 0)
+            if index is None:
+                self._postpone(subscription)
+                return False
         if index != subscription.route:
             subscription.route = index
             subscription.fresh = False
         load = routes[index].load
-        if load.paused or load.in_flight >= load.most:
+        if load.in_flight >= load.most:
             self._wait(subscription, load)
             return False
         if load.share is not None and not load.share.has_place:
@@ -492,6 +514,7 @@ class DeliveryQueue:
         seconds = self._pause_seconds(load.failures, load.proven)
         self._unqueue(load)
         if load.paused:  # the attempt was the first one of its host
+            self._claim(load)
             self._postponed -= len(load.waiting)
         else:
             self._waiting -= len(load.waiting)
@@ -506,6 +529,7 @@ class DeliveryQueue:
     def _wake(self, load: EndpointLoad) -> None:
         load.paused = False
         self._pauses.clear(load)
+        self._claim(load)
         self._postponed -= len(load.waiting)
         self._waiting += len(load.waiting)
         self._queue_up(load)

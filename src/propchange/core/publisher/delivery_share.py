@@ -114,6 +114,8 @@ class DeliveryShare(Generic[M]):
         while part is not None:
             part.in_use += 1
             part._take_part()
+            if part._parent is not None and part in part._parent._ready:
+                part._parent._ready.move_to_end(part)
             part = part._parent
 
     def free(self) -> None:
@@ -169,6 +171,5 @@ class DeliveryShare(Generic[M]):
             if not isinstance(first, DeliveryShare):
                 part.discard(first)
                 return first
-            part._ready.move_to_end(first)
             part = first
         return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import NamedTuple
 
@@ -155,6 +156,9 @@ class WaitingSubscriptions:
                 self._others = OrderedDict()
             self._others[subscription] = None
 
+    def __iter__(self) -> Iterator[Subscription]:
+        return chain(self._own or (), self._others or ())
+
     def discard(self, subscription: Subscription) -> bool:
         """Remove ``subscription``. False if it does not wait here."""
         for each in (self._own, self._others):
@@ -171,7 +175,7 @@ class WaitingSubscriptions:
 
     def take_all(self) -> list[Subscription]:
         """Remove and return all, in their order."""
-        everything = [*(self._own or ()), *(self._others or ())]
+        everything = [*self]
         self._own = self._others = None
         return everything
 
