@@ -167,6 +167,7 @@ class ShareMachine(RuleBasedStateMachine):
         self.drained = True
         # For each address that waits for its turn: the attempts of each other address meanwhile.
         self.overtaken: dict[Turn, Counter[Turn]] = {}
+        self.waited: dict[Turn, set[EndpointLoad]] = {}
 
     # --- what happens ---
 
@@ -180,8 +181,9 @@ class ShareMachine(RuleBasedStateMachine):
                 if load is not None:
                     self.overtaken.pop(turn_of(load), None)
                 self.abandoned.add(outcome.delivery.address.sid)
-        waiting = self.waiting_for_a_turn()
-        self.overtaken = {turn: self.overtaken.get(turn, Counter()) for turn in waiting}
+        self.note_who_waits()
+        for turn in self.waited:
+            self.overtaken.setdefault(turn, Counter())
         deliveries = self.protocol.take_deliveries(taken)
         self.drained = len(deliveries) < taken
         self.in_flight += deliveries
@@ -195,19 +197,33 @@ class ShareMachine(RuleBasedStateMachine):
                 if other[0] is turn[0]:
                     counts[turn] += 1
                     assert counts[turn] <= 1
+        self.waited = self.waiting_for_a_turn()
         for outcome in self.protocol.take_outcomes():
             if isinstance(outcome, MessageAbandoned):
                 self.abandoned.add(outcome.sid)
 
-    def waiting_for_a_turn(self) -> set[Turn]:
-        return {
-            turn_of(load)
-            for load in self.schedule._loads.values()
-            if load.share is not None
-            and load in load.share
-            and load.share.in_use < load.share._places
-            and any(has_message(each) for each in load.waiting)
+    def note_who_waits(self) -> None:
+        """Forget the counts of the addresses of which no endpoint has waited all the time."""
+        waiting = self.waiting_for_a_turn()
+        self.overtaken = {
+            turn: counts
+            for turn, counts in self.overtaken.items()
+            if waiting.get(turn, set()) & self.waited.get(turn, set())
         }
+        self.waited = waiting
+
+    def waiting_for_a_turn(self) -> dict[Turn, set[EndpointLoad]]:
+        """The endpoints that wait, of each address that has a place."""
+        waiting: dict[Turn, set[EndpointLoad]] = {}
+        for load in self.schedule._loads.values():
+            if (
+                load.share is not None
+                and load in load.share
+                and load.share.in_use < load.share._places
+                and any(has_message(each) for each in load.waiting)
+            ):
+                waiting.setdefault(turn_of(load), set()).add(load)
+        return waiting
 
     def end(self, delivery: Delivery, result: int | DeliveryFailure) -> None:
         self.in_flight.remove(delivery)
@@ -216,8 +232,7 @@ class ShareMachine(RuleBasedStateMachine):
         elif result is not DeliveryFailure.STALE or delivery.fresh:
             self.abandoned.add(delivery.address.sid)
         self.protocol.delivery_ended(delivery, result, self.publisher.now)
-        waiting = self.waiting_for_a_turn()
-        self.overtaken = {turn: n for turn, n in self.overtaken.items() if turn in waiting}
+        self.note_who_waits()
 
     def subscriptions(self) -> list[Subscription]:
         return list(self.protocol.subscriptions)

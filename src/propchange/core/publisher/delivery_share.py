@@ -164,7 +164,8 @@ class DeliveryShare(Generic[M]):
 
     def pop(self) -> M | None:
         """Remove and return the waiting member whose turn it is. None if no member waits, or if
-        there is no place for those that wait."""
+        there is no place for those that wait. The turn passes to the next one in
+        :meth:`occupy`."""
         part = self
         while part._ready and part.in_use < part._places:
             first = next(iter(part._ready))
