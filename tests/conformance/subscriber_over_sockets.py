@@ -355,15 +355,24 @@ class _Service(ClientService):
         return urlsplit(self.event_url).path
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Held from the beginning of a front of the event module to its end, whatever site it has."""
+
+
 class _EventFront:
     def __init__(
         self, thread: ReactorThread, site: Any, row: SubscriberRow, event_url: str
     ) -> None:
+        _ONE_AT_A_TIME.acquire()
         self.told: list[Told | Status] = []
         self._thread = thread
         self._site = site
         self._service = _Service(event_url, row.subscription.get("duration", 0))
-        thread.run(self._begin, row)
+        try:
+            thread.run(self._begin, row)
+        except BaseException:
+            _ONE_AT_A_TIME.release()
+            raise
 
     def _begin(self, row: SubscriberRow) -> None:
         root = Resource()
@@ -402,4 +411,7 @@ class _EventFront:
                 self._service.event_connection.teardown()
             return self._port.stopListening()
 
-        self._thread.run(stop)
+        try:
+            self._thread.run(stop)
+        finally:
+            _ONE_AT_A_TIME.release()

@@ -91,7 +91,7 @@ class Player:
             case Sees(told):
                 wanted = stage.reduced(told)
                 stage.wait_for_told(len(wanted))
-                assert tuple(stage.told) == wanted
+                assert tuple(stage.told) == wanted, f"{stage.told} is not {wanted}"
                 stage.told.clear()
             case Has(expected):
                 found = stage.shown(expected)
