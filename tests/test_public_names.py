@@ -276,7 +276,8 @@ MEMBERS = {
     "propchange.Sighting": SIGHTING,
     "propchange.HostedDevice": HOSTED_DEVICE,
     "propchange.Event": """
-        changes details is_initial left_out merged polled problems seq sid subscription
+        changes details is_initial left_out merged polled problems received seq sid
+        subscription
     """,
     "propchange.StatusChange": "cause count http_status index reason status subscription",
     # With the names that an EventServer of Cohen3's reads and calls.

@@ -123,6 +123,12 @@ def test_merging_counts_every_event_that_went_into_it() -> None:
     assert merge_events(first, second).subscription is SUBSCRIPTION
 
 
+def test_an_event_of_several_messages_is_none_of_them_as_received() -> None:
+    older, newer = event(1, A=1), event(2, B=2)
+    older.received, newer.received = (("A", "1"),), (("B", "2"),)
+    assert merge_events(older, newer).received == ()
+
+
 def test_channels_and_instances_are_variables_of_their_own_when_merging() -> None:
     def volume(seq: int, value: int, instance: int, channel: str) -> Event:
         change = Change("Volume", value, None, instance, channel, str(value))

@@ -176,6 +176,20 @@ def test_a_last_change_is_expanded_into_its_typed_variables() -> None:
     assert record.values == {"Volume": 20, "Preset": "A"}
 
 
+def test_an_event_has_its_message_as_received_beside_the_values_in_it() -> None:
+    record = held_with(RENDERING | {"Count": int})
+    texts = last_change(instance(0, Volume=20)), "<StateEvent/>", last_change(instance(0, Mute=1))
+    pairs = (
+        ("Count", "three"),
+        *(("LastChange", text) for text in texts),
+        ("Count", "3"),
+        ("Vendor", "x"),
+    )
+    event = record.decode(0, pairs, initial=True)
+    assert event.received == pairs
+    assert event.changes == {"Volume": 20, "Mute": 1, "Count": 3}
+
+
 def test_several_last_changes_in_one_message_are_applied_in_their_order() -> None:
     record = held_with(RENDERING)
     texts = [

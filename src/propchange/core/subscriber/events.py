@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from propchange.core.values.state_variables import StateVariable
@@ -122,7 +122,9 @@ class Event:
     ``changes`` maps variables to typed values, by the name on the wire or by the variable of a
     class: see :class:`Changes`. Of a LastChange it has the values of InstanceID 0
     and the channel Master or none. ``details`` has everything: a LastChange as received, and behind
-    it all values in it. ``is_initial``: this is the full state, after a subscription was granted.
+    it all values in it. ``received`` has the (variable, text) pairs of the message, as they came
+    and in order; it is empty for polled values, and if several messages were merged into this
+    event. ``is_initial``: this is the full state, after a subscription was granted.
     ``merged`` counts the events that were merged into this one because the application was behind.
     ``left_out`` counts the variables for which a merged event had no room; the values of the
     subscription have them. ``problems`` has a sentence for each kind of deviation that was mended
@@ -135,6 +137,7 @@ class Event:
     seq: int | None
     changes: Changes
     details: tuple[Change, ...]
+    received: tuple[tuple[str, str], ...] = field(default=(), init=False)
     _: KW_ONLY
     is_initial: bool = False
     merged: int = 0

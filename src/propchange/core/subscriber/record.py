@@ -354,6 +354,7 @@ class SubscriptionRecord:
         elif left_out := self._keep(changes, details):
             problems = (*problems, no_room(left_out))
         event = Event(self, self.sid, seq, changes, tuple(details))
+        event.received = pairs
         if initial:
             event.is_initial = True  # as a keyword it makes receiving any NOTIFY 5 % slower
         if problems:
