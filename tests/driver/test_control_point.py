@@ -434,3 +434,23 @@ async def test_an_event_whose_lastchange_cannot_be_read_is_answered_200_and_arri
             {"LastChange": text}
         ]
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_who_drives_it_learns_how_each_request_ended(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    ended: list[tuple[str, Any]] = []
+    async with raw_device() as device, opened(driven) as driver:
+        driver.request_ended = lambda request, result: ended.append((request.kind.name, result))
+        held, record = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+        driver.renew(record, 60)
+        await until(lambda: len(ended) == 2)
+        driver.unsubscribe(record)
+        await until(lambda: len(ended) == 3)
+        subscribe(driver, "http://127.0.0.1:9/event")
+        await until(lambda: len(ended) == 4)
+    assert [kind for kind, _ in ended] == ["SUBSCRIBE", "RENEW", "UNSUBSCRIBE", "SUBSCRIBE"]
+    assert [result.status for _, result in ended[:3]] == [200, 200, 200]
+    assert isinstance(ended[3][1], ConnectionFailed)
+    assert device.of("SUBSCRIBE")[1].fields["timeout"] == "Second-60"

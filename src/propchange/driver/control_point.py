@@ -164,6 +164,9 @@ class SubscriberDriver:
             limits=limits,
         )
         self.discovery.heard = self.multicast.heard
+        self.request_ended: Callable[[OutgoingRequest, Response | Exception], None] | None = None
+        """Called with each request of the protocol and its answer, or the exception that it failed
+        with, after the protocol has had it. Must not raise."""
         self.port = policy.callback_port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
@@ -351,6 +354,18 @@ class SubscriberDriver:
             self.protocol.unsubscribe(record, self.now())
             self._queue_drain()
 
+    def renew(self, record: SubscriptionRecord, duration: int | None = None) -> None:
+        """Renew a subscription now, or send its SUBSCRIBE now. See
+        :meth:`.SubscriberProtocol.renew`."""
+        self.protocol.renew(record, self.now(), duration=duration)
+        self._queue_drain()
+
+    def identify(self, record: SubscriptionRecord, device: DescribedDevice[Any]) -> None:
+        """Follow ``device``, whose service ``record`` is a subscription to, by its announcements.
+        The caller keeps ``device`` as long as that is wanted."""
+        self.protocol.identify(record, device.udn)
+        self.discovery.follow(device)
+
     async def diagnose(self, record: SubscriptionRecord) -> Diagnosis:
         """Find out whether the events of a subscription arrive, and if not, why."""
         return await self.diagnoses.diagnose(
@@ -448,6 +463,8 @@ class SubscriberDriver:
             self.protocol.request_failed(request, _sentence(error), self.now(), failure)
             if request.subscription.device is not None:
                 self.discovery.subscription_failed(str(request.subscription.device))
+            if self.request_ended is not None:
+                self.request_ended(request, error)
         self._drain()
 
     async def _send(self, request: OutgoingRequest) -> None:
@@ -476,6 +493,8 @@ class SubscriberDriver:
         request.url = answer.url
         request.remote = answer.peer
         self.protocol.response_received(request, answer.response, self.now())
+        if self.request_ended is not None:
+            self.request_ended(request, answer.response)
 
     async def _describe_again(self, request: OutgoingRequest) -> None:
         """Read the description again, and find the service in it again."""

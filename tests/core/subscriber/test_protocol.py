@@ -1553,3 +1553,45 @@ def test_a_last_change_that_cannot_be_read_is_told_and_the_stream_goes_on() -> N
     assert isinstance(event, Event)
     assert event.changes == {"A": "1"}
     assert record.values == {"A": "1"}
+
+
+# --- what the application asks for in between ---
+
+
+def test_an_application_renews_when_it_wants_and_for_how_long_it_wants() -> None:
+    point = ControlPoint()
+    record = point.active()
+    point.at(10)
+    point.protocol.renew(record, point.now, duration=77)
+    [request] = point.protocol.take_requests()
+    assert request.kind is RequestKind.RENEW
+    assert request.build(LOCAL).fields[b"timeout"] == b"Second-77"
+    point.protocol.renew(record, point.now)  # while it is on its way
+    assert point.protocol.take_requests() == []
+    with pytest.raises(ValueError, match="at least 1 second"):
+        point.protocol.renew(record, point.now, duration=0)
+
+
+def test_an_application_that_renews_without_a_grant_has_it_tried_at_once() -> None:
+    point = ControlPoint()
+    record = point.subscribe()
+    [request] = point.protocol.take_requests()
+    point.protocol.request_failed(request, "connection refused", point.now)
+    assert point.protocol.take_requests() == []
+    point.protocol.renew(record, point.now)
+    [request] = point.protocol.take_requests()
+    assert request.kind is RequestKind.SUBSCRIBE
+    point.protocol.abandon(record)
+    point.protocol.renew(record, point.now)
+    assert point.protocol.take_requests() == []
+
+
+def test_a_device_that_becomes_known_later_is_followed_by_its_announcements() -> None:
+    point = ControlPoint()
+    record = point.active()
+    point.protocol.device_rebooted("uuid:player", point.now)
+    assert point.protocol.take_requests() == []
+    point.protocol.identify(record, "uuid:player")
+    point.protocol.device_rebooted("uuid:player", point.now)
+    [request] = point.protocol.take_requests()
+    assert request.kind is RequestKind.RENEW

@@ -173,6 +173,27 @@ class SubscriberProtocol:
         self._renewal.subscribe(record, now)
         return record
 
+    def renew(self, record: SubscriptionRecord, now: float, *, duration: int | None = None) -> None:
+        """Renew ``record`` now, because the application wants to know whether its device is there.
+        Without a grant, SUBSCRIBE is sent now. ``duration`` is the wanted one from now on, in
+        seconds. Does nothing while a request is on its way, and for a closed subscription.
+
+        Raises ValueError for a duration under one second."""
+        if duration is not None:
+            if duration < 1:
+                raise ValueError(f"a duration is at least 1 second, not {duration}")
+            record.duration_wanted = duration
+        if record.state in GRANTED:
+            self._renewal.renew(record, now)
+        elif record.state is _S.WAITING:
+            record.failures = 0
+            self._renewal.subscribe(record, now)
+
+    def identify(self, record: SubscriptionRecord, device: Hashable) -> None:
+        """Set the device of a ``record`` that was subscribed to without one: what is announced of
+        ``device`` is about ``record`` from now on."""
+        record.device = device
+
     def unsubscribe(self, record: SubscriptionRecord, now: float) -> None:
         """Close ``record``, and give its SID back if it has one. Repeated calls do nothing.
 
