@@ -266,8 +266,8 @@ HOSTED_DEVICE = """
 """
 MEMBERS = {
     "propchange.ControlPoint": """
-        close device devices discovery_links fetch limits multicast_events port receive_ssdp search
-        subscribe_url
+        close device devices discovery_links fetch limits multicast_events port receive receive_ssdp
+        search subscribe_url
     """,
     "propchange.Subscription": SUBSCRIPTION + "updates",
     "propchange.MulticastEvents": "close dropped merged updates",
@@ -283,8 +283,8 @@ MEMBERS = {
     # With the names that an EventServer of Cohen3's reads and calls.
     "propchange.twisted.ControlPoint": """
         add_web_resource close coherence device device_gone device_rebooted device_returned devices
-        discovery_links fetch hostname limits listen multicast_events now receive_notify
-        receive_ssdp search subscribe web_server_port
+        discovery_links fetch hostname limits listen multicast_events now receive
+        receive_notify receive_ssdp search subscribe web_server_port
     """,
     "propchange.twisted.HostedDevice": HOSTED_DEVICE + "open",
     "propchange.twisted.Subscription": SUBSCRIPTION + "closed on_event on_status when_granted",

@@ -14,7 +14,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.driver.chosen_addresses import check_exclude
 from propchange.driver.control_point import SubscriberDriver
-from propchange.driver.control_point_view import ControlPointView
+from propchange.driver.control_point_view import ControlPointView, check_listening
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
@@ -32,6 +32,10 @@ class ControlPoint(ControlPointView[Sighting]):
     such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
     has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
     CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
+    ``callback_url`` is the whole URL in CALLBACK instead, for a web server or a proxy in front:
+    ``http://192.168.1.5:8000/events/{token}``. ``{token}`` stands for a secret of each
+    subscription; without it all share the URL. With ``listen=False`` no port is opened: the web
+    server of the program passes each request for that URL to :meth:`receive`.
     ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".
     ``hosts`` are further names that HOST of a NOTIFY may have.
     ``require_device_source`` refuses events
@@ -67,6 +71,8 @@ class ControlPoint(ControlPointView[Sighting]):
         port: int | Sequence[int] = 0,
         callback_host: str | None = None,
         callback_port: int | None = None,
+        listen: bool = True,
+        callback_url: str | None = None,
         duration: int = 1800,
         uda: str = "1.1",
         hosts: frozenset[str] = frozenset(),
@@ -88,7 +94,9 @@ class ControlPoint(ControlPointView[Sighting]):
             friendly_name=friendly_name,
             callback_host=callback_host,
             callback_port=callback_port,
+            callback_url=callback_url,
         )
+        check_listening(listen, policy, port)
         # The driver is made on entering: it uses the loop that runs then.
         self._make = partial(
             SubscriberDriver,
@@ -103,7 +111,7 @@ class ControlPoint(ControlPointView[Sighting]):
         )
         self.limits = limits
         self._interface = interface
-        self._ports = ports_of(port)
+        self._ports = ports_of(port) if listen else None
         self._discovers = discovery
         self._driver: SubscriberDriver | None = None
         self._end_of_loop: AsyncGenerator[None, None] | None = None
@@ -112,8 +120,8 @@ class ControlPoint(ControlPointView[Sighting]):
 
     @property
     def port(self) -> int:
-        """The TCP port on which events arrive."""
-        return self._opened().listener.port
+        """The TCP port on which events arrive. Raises RuntimeError with ``listen=False``."""
+        return self._opened().listening_port
 
     @overload
     async def device(self, description_url: str) -> RemoteDevice: ...

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -53,7 +54,7 @@ from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
-from propchange.driver.requests import Requests, failure_of
+from propchange.driver.requests import Requests, Sender, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
 from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
@@ -71,6 +72,8 @@ class SubscriberDriver:
     ``machine`` gives the other facts for a diagnosis. ``search`` and
     ``off_link_locations`` are those of :class:`.Discovery`, ``other_hosts`` is that of
     :class:`.Requests`. ``tap`` is called with each Request, each Response and each outcome.
+    ``requests`` sends SUBSCRIBE, renewals and UNSUBSCRIBE instead of the driver's own
+    :class:`.Requests`, and is closed with the driver.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class SubscriberDriver:
         other_hosts: bool = False,
         search: Callable[[str], object] | None = None,
         tap: Callable[[object], None] | None = None,
+        requests: Sender | None = None,
     ) -> None:
         self.runtime = runtime
         self.limits = limits
@@ -111,6 +115,7 @@ class SubscriberDriver:
             source_of=self.addresses.source_towards,
             way_to=self.addresses.way_to,
         )
+        self._sender: Sender = requests or self._requests
         self.documents = Documents(self._requests, policy)
         self.calls = ActionCalls(
             runtime,
@@ -167,8 +172,10 @@ class SubscriberDriver:
         self.request_ended: Callable[[OutgoingRequest, Response | Exception], None] | None = None
         """Called with each request of the protocol and its answer, or the exception that it failed
         with, after the protocol has had it. Must not raise."""
-        self.port = policy.callback_port or 0
+        self.port = policy.callback.port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
+        self.callback_url = policy.callback_url
+        self._thread = threading.get_ident()
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
         self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self.addresses_due: float | None = None
@@ -185,21 +192,28 @@ class SubscriberDriver:
     # --- opening and closing ---
 
     async def open(
-        self, interface: str | None, ports: Sequence[int], *, discovery: bool | None = False
+        self,
+        interface: str | None,
+        ports: Sequence[int] | None,
+        *,
+        discovery: bool | None = False,
     ) -> None:
-        """Listen on the first free port of ``ports``. ``interface`` is the name of a network
-        interface, with all its addresses, or an address of this machine; None: all. With
-        ``discovery`` also listen to announcements, and search for all devices; None: listen, and
-        search for them only when the program wants to see devices. Raises ConnectionFailed if it
-        cannot listen, ValueError if the interface is excluded."""
+        """Listen on the first free port of ``ports``; None: open no port, the program passes each
+        request to :meth:`receive`. ``interface`` is the name of a network interface, with all its
+        addresses, or an address of this machine; None: all. With ``discovery`` also listen to
+        announcements, and search for all devices; None: listen, and search for them only when the
+        program wants to see devices. Raises ConnectionFailed if it cannot listen, ValueError if the
+        interface is excluded."""
         host = self.addresses.choose(interface)
-        try:
-            await self.listener.open(host, ports)
-        except OSError as error:
-            raise ConnectionFailed(cannot_listen(host, ports, error)) from error
-        self.port = self.port or self.listener.port
-        if host is not None:
-            source = self.listener.endpoints[0]._replace(port=0)
+        source = None if host is None else Endpoint.of(host, 0)
+        if ports is not None:
+            try:
+                await self.listener.open(host, ports)
+            except OSError as error:
+                raise ConnectionFailed(cannot_listen(host, ports, error)) from error
+            self.port = self.port or self.listener.port
+            source = source and self.listener.endpoints[0]._replace(port=0)
+        if source is not None:
             self.addresses.source = self.documents.source = source
         if discovery is False:
             self.discovery.leave_out()
@@ -210,6 +224,13 @@ class SubscriberDriver:
     def host(self) -> str:
         """The address that it listens on; if there are several, the one to advertise."""
         return self.addresses.advertised(self.listener.endpoints[0].host)
+
+    @property
+    def listening_port(self) -> int:
+        """The port of the listener. Raises RuntimeError if none was opened."""
+        if not self.listener.port:
+            raise RuntimeError("listen=False: this control point opens no port; see callback_url")
+        return self.listener.port
 
     def check_open(self) -> None:
         """Raise RuntimeError if the control point is closed or is being closed."""
@@ -232,6 +253,7 @@ class SubscriberDriver:
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._wake_closers)
             ending.push_async_callback(self._requests.close)
+            ending.push_async_callback(self._sender.close)
             ending.push_async_callback(self.listener.close)
             ending.push_async_callback(self.tasks.close)
             ending.push_async_callback(self.discovery.close)
@@ -388,6 +410,16 @@ class SubscriberDriver:
 
     # --- inputs of the protocol ---
 
+    def receive(self, request: Request) -> Response:
+        """Judge a request that a web server of the program has received. Raises RuntimeError in
+        another thread."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError(
+                "pass requests to a control point in the thread of its loop; from another thread "
+                f"use {self.runtime.from_thread}(…)"
+            )
+        return self.receive_notify(request)
+
     def receive_notify(self, request: Request) -> Response:
         """Judge a NOTIFY and return the answer. Its event is dispatched at the next turn.
 
@@ -481,7 +513,7 @@ class SubscriberDriver:
             # Unanswered, it would delay the end of its subscription and close() for longer.
             seconds = min(seconds, self.limits.unsubscribe_seconds)
         source = request.source or self.addresses.source
-        answer = await self._requests.follow(
+        answer = await self._sender.follow(
             request.url,
             build,
             source=source,

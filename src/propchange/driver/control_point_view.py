@@ -7,9 +7,25 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Generic
 
+from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.refusals import EMPTY
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.links import EVERYTHING
 from propchange.driver.sightings import S, Sightings
+
+
+def check_listening(listen: bool, policy: SubscriberPolicy, port: object) -> None:
+    """Raises ValueError for ``listen=False`` without ``callback_url``, and with a ``port``."""
+    if listen:
+        return
+    if policy.callback_url is None:
+        raise ValueError(
+            "listen=False needs callback_url, the URL at which your web server passes requests to "
+            'receive(): callback_url="http://192.168.1.5:8000/events/{token}"'
+        )
+    if port != 0:
+        raise ValueError("with listen=False no port is opened: the port belongs into callback_url")
 
 
 class ControlPointView(ABC, Generic[S]):
@@ -23,6 +39,8 @@ class ControlPointView(ABC, Generic[S]):
         except RuntimeError:
             return f"<{type(self).__name__}: not entered yet>"
         state = f"port {driver.port}" if driver.port else "not listening yet"
+        if driver.callback_url is not None:
+            state = f"events at {driver.callback_url}"
         if driver.closed:
             state = "closed"
         return f"<{type(self).__name__}: {state}, {len(driver.subscriptions)} subscriptions>"
@@ -35,6 +53,24 @@ class ControlPointView(ABC, Generic[S]):
         driver = self._begun()
         driver.check_open()
         return driver
+
+    def receive(self, request: Request) -> Response:
+        """Judge a request that a web server of the program has received, and return the answer, at
+        once. Its event is dispatched afterwards. For ``listen=False`` and ``callback_url``.
+
+        ``request`` has what came: the method, the path and query, the header fields and the whole
+        body; ``peer`` and ``local`` are the ends of its connection, None if the web server does not
+        know them. The web server may have taken the prefix of a mount from the path. An answer 412
+        ends a subscription that this control point does not have, after :meth:`close` too; 503 says
+        that it has not begun yet.
+
+        Raises RuntimeError in another thread than that of the loop: call it by
+        ``loop.call_soon_threadsafe`` there."""
+        try:
+            driver = self._begun()
+        except RuntimeError:
+            return Response(503, (EMPTY,), close=True)
+        return driver.receive(request)
 
     def devices(self, type: str | None = None) -> Sightings[S]:
         """Sightings of root devices, for ``async for``: first the present devices, then each that

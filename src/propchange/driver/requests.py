@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
@@ -97,6 +97,24 @@ class Answer(NamedTuple):
     local: Endpoint
     peer: Endpoint
     refused: str = ""
+
+
+class Sender(Protocol):
+    """Sends SUBSCRIBE, renewals and UNSUBSCRIBE for a control point."""
+
+    async def follow(
+        self,
+        url: str,
+        build: Callable[[str, Endpoint], Request],
+        *,
+        source: Endpoint | None,
+        seconds: float,
+        giver: Endpoint | None,
+    ) -> Answer:
+        """Send a request and return its answer, as :meth:`.Requests.follow` does."""
+
+    async def close(self) -> None:
+        """End all requests, which then fail."""
 
 
 class Requests:

@@ -14,7 +14,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.control_point import SubscriberDriver
-from propchange.driver.control_point_view import ControlPointView
+from propchange.driver.control_point_view import ControlPointView, check_listening
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
@@ -34,8 +34,11 @@ class ControlPoint(ControlPointView[Sighting]):
     that nobody can guess. ``shared_path`` is one path for all subscriptions: an
     :class:`~propchange.twisted.event.EventServer` made for this control point has to stand there.
     ``interfaces`` are the addresses of this machine. They are read every ``Limits.address_seconds``
-    while there are subscriptions. ``machine`` is asked the rest for a diagnosis. The other
-    arguments are those of :class:`propchange.ControlPoint`, and have the same defaults.
+    while there are subscriptions. ``machine`` is asked the rest for a diagnosis.
+
+    With ``listen=False`` it begins when it is made, and :meth:`listen` is not called. ``interface``
+    is for that case, and has the meaning that it has for :meth:`listen`. The other arguments are
+    those of :class:`propchange.ControlPoint`, and have the same defaults.
     """
 
     _sighting_type = Sighting
@@ -53,6 +56,9 @@ class ControlPoint(ControlPointView[Sighting]):
         callback_host: str | None = None,
         callback_port: int | None = None,
         shared_path: str | None = None,
+        listen: bool = True,
+        callback_url: str | None = None,
+        interface: str | None = None,
         interfaces: Interfaces | None = None,
         machine: Machine = Machine(),  # noqa: B008 - a frozen value
         discovery: bool | None = None,
@@ -72,7 +78,11 @@ class ControlPoint(ControlPointView[Sighting]):
             callback_host=callback_host,
             callback_port=callback_port,
             shared_path=shared_path,
+            callback_url=callback_url,
         )
+        check_listening(listen, policy, 0)
+        if listen and interface is not None:
+            raise ValueError("give interface= to listen(); here it is for listen=False")
         runtime = TwistedRuntime(reactor)
         self.limits = limits
         self._discovers = discovery
@@ -90,7 +100,10 @@ class ControlPoint(ControlPointView[Sighting]):
         )
         # What EventServer asks of a control point of Cohen3's.
         self.coherence = self
-        self.hostname: str | None = callback_host
+        self.hostname: str | None = policy.callback.host
+        self._listens = listen
+        if not listen:
+            result_of(self._driver.open(interface, None, discovery=discovery))
 
     # --- what a program calls ---
 
@@ -102,6 +115,8 @@ class ControlPoint(ControlPointView[Sighting]):
         port, RuntimeError when it listens already or was closed."""
         driver = self._driver
         driver.check_open()
+        if not self._listens:
+            raise RuntimeError("listen=False: this control point opens no port; see callback_url")
         if driver.listener.endpoints:
             raise RuntimeError("this control point listens already")
         result_of(driver.open(interface, ports_of(port), discovery=self._discovers))

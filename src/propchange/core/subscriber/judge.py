@@ -7,15 +7,18 @@ before 412 for what is well-formed and wrong (UDA 2.0 §4.3.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from propchange.core.local_addresses import address_of
+from propchange.core.subscriber.callback_url import (
+    CallbackURL,
+    callback_of_parts,
+    callback_of_url,
+)
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import (
     EVENT_NT,
     PROPCHANGE_NTS,
-    parse_host,
     parse_seq,
     parse_sid,
     server_token,
@@ -45,7 +48,10 @@ class SubscriberPolicy:
     and ``friendly_name`` (CPFN.UPNP.ORG, 2.0 only) are in its requests. ``callback_host`` and
     ``callback_port`` override the address in CALLBACK (NAT, containers): a name or an address that
     a device can call, without a zone (V6-07). ``shared_path`` is one path for all subscriptions;
-    with None, each has a secret one. Raises ValueError for values that no request can carry.
+    with None, each has a secret one. ``callback_url`` is the whole URL in CALLBACK instead, for a
+    web server or a proxy in front: ``http://192.168.1.5:8000/events/{token}``. With ``{token}``
+    each SUBSCRIBE has a secret path of its own; without, all subscriptions share the URL. Raises
+    ValueError for values that no request can carry.
     """
 
     allowed_methods: ClassVar[bytes] = b"NOTIFY"
@@ -58,6 +64,9 @@ class SubscriberPolicy:
     callback_host: str | None = None
     callback_port: int | None = None
     shared_path: str | None = None
+    callback_url: str | None = None
+    callback: CallbackURL = field(init=False, repr=False, compare=False)
+    """The form of the four settings above."""
 
     def __post_init__(self) -> None:
         check_policy(self.uda, self.hosts)
@@ -65,10 +74,17 @@ class SubscriberPolicy:
             raise ValueError(f"a duration is at least 1 second, not {self.duration}")
         if not self.friendly_name.strip() or not self.friendly_name.isprintable():
             raise ValueError(f"{self.friendly_name!r} is no name that a header can carry")
-        if self.callback_host is not None:
-            _check_callback_host(self.callback_host)
-        if self.callback_port is not None and not 0 < self.callback_port < 65_536:
-            raise ValueError(f"a port is from 1 to 65535, not {self.callback_port}")
+        parts = self.callback_host, self.callback_port, self.shared_path
+        if self.callback_url is None:
+            callback = callback_of_parts(*parts)
+        elif parts == (None, None, None):
+            callback = callback_of_url(self.callback_url)
+        else:
+            raise ValueError(
+                "callback_url is the whole URL of CALLBACK: leave out callback_host, callback_port "
+                "and shared_path"
+            )
+        object.__setattr__(self, "callback", callback)
         check_product("user_agent", self.user_agent)
         if not self.user_agent:
             object.__setattr__(self, "user_agent", server_token(self.uda, PRODUCT, UNKNOWN_OS))
@@ -77,20 +93,6 @@ class SubscriberPolicy:
     def signature(self) -> HeaderPairs:
         """Empty: an answer to NOTIFY names no product."""
         return ()
-
-
-def _check_callback_host(host: str) -> None:
-    try:
-        name, _ = parse_host(f"[{host}]".encode() if ":" in host else host.encode())
-        address = address_of(name)
-        if address is None or not address.is_unspecified:
-            return
-    except ValueError:
-        pass
-    raise ValueError(
-        f"{host!r} as callback_host is no address or name that a device can call; "
-        "give one without a port, a zone or brackets"
-    )
 
 
 class Notification(NamedTuple):

@@ -203,6 +203,7 @@ class NotifyRouting:
     ) -> None:
         self._history = history
         self._policy = policy
+        self._callback = policy.callback
         self._limits = limits
         self._new_token = new_token
         self._report = report
@@ -222,12 +223,12 @@ class NotifyRouting:
         """A SUBSCRIBE is about to be sent: set the path of ``record``."""
         record.device_host = None
         record.former_sids, record.awaits_new_sid = (), False
-        if self._policy.shared_path is None:
-            record.path = f"/{self._new_token()}"
+        if self._callback.has_token:
+            record.path = self._callback.path(self._new_token())
             self._paths[record.path] = record
             early: EarlyMessages[Received] = EarlyMessages(self._limits, replaces=True)
         else:
-            record.path = self._policy.shared_path
+            record.path = self._callback.path("")
             early = self._early_on_shared_path
         self._early[record] = early
         early.expect(host_in(record.event_url))
@@ -246,7 +247,7 @@ class NotifyRouting:
     def has_strays(self, record: SubscriptionRecord, sid: str) -> bool:
         """Whether messages for the secret path of ``record`` came before the grant of ``sid``, and
         have another SID."""
-        return self._policy.shared_path is None and self._early[record].has_others(sid)
+        return self._callback.has_token and self._early[record].has_others(sid)
 
     def adopt(self, record: SubscriptionRecord, sid: str) -> None:
         """Note that a renewal was answered with another SID (REN-12). Events with the former SIDs
@@ -307,7 +308,11 @@ class NotifyRouting:
     ) -> tuple[Response, SubscriptionRecord | None, Received]:
         """The answer to ``request``, the subscription and the event message. The subscription is
         None if there is no event to take: the message was refused, or came early and is kept."""
-        record = self._paths.get(request.target)
+        path = request.target
+        record = self._paths.get(path)
+        if record is None:
+            path = self._callback.path_of(path)
+            record = self._paths.get(path)
         head = request.head
         # A head that was accepted for this path, and now differs in SEQ and CONTENT-LENGTH alone,
         # is not judged again. Without this such a NOTIFY takes 1.7 times as long.
@@ -319,12 +324,13 @@ class NotifyRouting:
             sid, body = record.sid, request.body
         else:
             advertised = None if record is None else record.advertised
-            verdict = judge_notify(request, self._policy, advertised and advertised.authority)
+            authority = advertised.authority if advertised else self._callback.authority or None
+            verdict = judge_notify(request, self._policy, authority)
             if isinstance(verdict, Refusal):
-                return self._refuse(request, verdict, now, self._addressed(request))
+                return self._refuse(request, path, verdict, now, self._addressed(request, path))
             sid, seq, body = verdict
             early = record is not None and record.state is _SUBSCRIBING
-            if record is None and request.target == self._policy.shared_path:
+            if record is None and self._callback.is_shared(path):
                 record = self._sids.get(sid)
                 source = _source_of(request)
                 early = record is None and self._early_on_shared_path.may_be_early(sid, seq, source)
@@ -332,21 +338,21 @@ class NotifyRouting:
                 former = record is not None and sid in record.former_sids
                 if record is None or not (former and record.awaits_new_sid):
                     self._note_slow(sid)
-                    lost = None if former else self._addressed(request)
-                    return self._refuse(request, _UNKNOWN, now, lost)
+                    lost = None if former else self._addressed(request, path)
+                    return self._refuse(request, path, _UNKNOWN, now, lost)
             if record is not None and self._is_foreign(record, request.peer):
-                return self._refuse(request, _FOREIGN, now, None)
+                return self._refuse(request, path, _FOREIGN, now, None)
         try:
             pairs, problems = read_propertyset(body, self._limits)
         except RemoteProtocolError as error:
             refusal = Refusal(error.status, str(error.args[0]), error.clause, Part.BODY)
-            return self._refuse(request, refusal, now, record)
+            return self._refuse(request, path, refusal, now, record)
         # As Received(…), which makes receiving a NOTIFY 5 % slower.
         received = tuple.__new__(Received, (sid, seq, hash(body), pairs, problems))
         if early:
             messages = self._early_on_shared_path if record is None else self._early[record]
             if not messages.hold(sid, received, _source_of(request), len(body)):
-                return self._refuse(request, _NO_ROOM, now, record)
+                return self._refuse(request, path, _NO_ROOM, now, record)
             return notify_response(request), None, received
         assert record is not None
         if not known:
@@ -368,28 +374,29 @@ class NotifyRouting:
             if seq == 0:
                 record.sequence.restart()
 
-    def _addressed(self, request: Request) -> SubscriptionRecord | None:
-        """The subscription to which a message is addressed, even a malformed one; or None.
+    def _addressed(self, request: Request, path: str) -> SubscriptionRecord | None:
+        """The subscription to which a message for ``path`` is addressed, even a malformed one; or
+        None.
 
         A message to another path than that of its SID counts if it is from the device, and the path
         is not that of the former grant: devices may grant one SID twice."""
-        record = self._paths.get(request.target)
+        record = self._paths.get(path)
         if record is not None:
             return record if _is_event(request) else None
         try:
             record = self._sids.get(parse_sid(request.fields.get(b"sid", b"")))
         except ValueError:
             return None
-        if record is None or request.target == self._policy.shared_path:
+        if record is None or self._callback.is_shared(path):
             return record
         is_own = request.peer is not None and request.peer.host == record.device_host
-        is_former = bool(request.target) and request.target == record.former_path
+        is_former = bool(path) and path == record.former_path
         return record if is_own and not is_former else None
 
     def cut(self, request: Request, refusal: Refusal) -> RefusedEvent | None:
         """The event that ``request`` was: only its beginning has come, or it cannot be parsed for
         the reason of ``refusal``. None if it was no event of a subscription."""
-        record = self._addressed(request)
+        record = self._addressed(request, self._callback.path_of(request.target))
         return None if record is None else self._refused(record, request, refusal)
 
     def _refused(
@@ -424,15 +431,17 @@ class NotifyRouting:
     def _refuse(
         self,
         request: Request,
+        path: str,
         refusal: Refusal,
         now: float,
         record: SubscriptionRecord | None,
     ) -> tuple[Response, None, Received]:
-        """The answer to a refused message. ``record`` is the subscription of the message."""
+        """The answer to a refused message for ``path``. ``record`` is the subscription of the
+        message."""
         status, reason, peer = refusal.status, refusal.reason, request.peer
         self._report(NotifyRefused(peer, request.target, status, reason))
         if self._history is not None and peer is not None:
-            self._history.refused(peer, request.target, status, reason, now, part=refusal.part)
+            self._history.refused(peer, path, status, reason, now, part=refusal.part)
         if record is not None:
             self.refused_event = self._refused(record, request, refusal)
         return refusal_response(refusal, self._policy, request), None, _NOTHING

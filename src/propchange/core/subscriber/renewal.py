@@ -154,9 +154,9 @@ class SubscriptionRenewal:
         self._requests.send(request)
 
     def _usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
-        """The addresses that events for ``record`` can come to; empty with ``callback_host``, which
-        makes the source address of SUBSCRIBE irrelevant."""
-        if self._policy.callback_host is not None or record.remote is None:
+        """The addresses that events for ``record`` can come to; empty if the settings name the host
+        in CALLBACK, which makes the source address of SUBSCRIBE irrelevant."""
+        if self._policy.callback.host is not None or record.remote is None:
             return ()
         return usable_sources(record.remote, self.addresses)
 
@@ -239,10 +239,8 @@ class SubscriptionRenewal:
         self.subscribe(record, now, wait=delay * (1.0 - 0.25 * self._jitter()))
 
     def _build(self, record: SubscriptionRecord, local: Endpoint) -> Request:
-        host = self._policy.callback_host or local.host
-        port = self._policy.callback_port or local.port
-        endpoint = Endpoint(host, port, local.scope if host == local.host else 0)
-        authority, source = str(endpoint), local._replace(port=0)
+        endpoint, source = self._policy.callback.endpoint(local), local._replace(port=0)
+        authority = self._policy.callback.authority or str(endpoint)
         callback = f"http://{authority}{record.path}"
         record.advertised = Advertised(authority, callback, endpoint, source)
         wanted, statevar = record.duration_wanted, record.statevar

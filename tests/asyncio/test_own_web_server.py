@@ -1,0 +1,59 @@
+"""A program whose own web server receives the events: ``ControlPoint(listen=False)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from propchange import ControlPoint, Request, Status
+from tests.outer_server import OuterServer
+
+
+async def test_a_program_receives_events_through_its_own_web_server(raw_device: Any) -> None:
+    async with raw_device() as device, OuterServer(mount="/upnp") as server:
+        url = server.url("/events/{token}")
+        async with ControlPoint(listen=False, callback_url=url, discovery=False) as point:
+            server.receive = point.receive
+            async with point.subscribe_url(device.event_url) as subscription:
+                callback = device.of("SUBSCRIBE")[0].fields["callback"].strip("<>")
+                assert callback.startswith(server.url("/events/"))
+                assert (await device.notify(callback, "uuid:1", 0, A="1")).status == 200
+                event = await anext(subscription)
+                assert dict(event.changes) == {"A": "1"}
+                assert subscription.status is Status.ACTIVE
+            with pytest.raises(RuntimeError, match="opens no port; see callback_url"):
+                _ = point.port
+            assert repr(point) == f"<ControlPoint: events at {url}, 0 subscriptions>"
+
+
+async def test_before_it_is_entered_it_answers_503_and_after_its_end_412() -> None:
+    """The events of a former process must stop, those that come too early need not."""
+    point = ControlPoint(listen=False, callback_url="http://127.0.0.1:8000/{token}")
+    headers = (
+        (b"HOST", b"127.0.0.1:8000"),
+        (b"NT", b"upnp:event"),
+        (b"NTS", b"upnp:propchange"),
+        (b"SID", b"uuid:1"),
+        (b"SEQ", b"4"),
+    )
+    assert point.receive(Request("NOTIFY", "/x", headers)).status == 503
+    async with point:
+        assert point.receive(Request("NOTIFY", "/x", headers)).status == 412
+    assert point.receive(Request("NOTIFY", "/x", headers)).status == 412
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, r"callback_url=\"http://192\.168\.1\.5:8000/events/\{token\}\""),
+        (
+            {"callback_host": "192.168.1.5", "callback_port": 8000},
+            "listen=False needs callback_url",
+        ),
+        ({"callback_url": "http://192.168.1.5/{token}", "port": 80}, "no port is opened"),
+    ],
+)
+def test_listen_false_says_what_to_write(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        ControlPoint(listen=False, **wrong)
