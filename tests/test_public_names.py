@@ -262,7 +262,8 @@ SIGHTING = """
     description description_url device friendly_name is_root kind locations server types udn
 """
 HOSTED_DEVICE = """
-    close description_url description_urls device drain port subscribed subscriptions udn
+    close description_url description_urls device drain port receive response_lost response_sent
+    subscribed subscriptions udn
 """
 MEMBERS = {
     "propchange.ControlPoint": """

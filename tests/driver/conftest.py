@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from propchange.asyncio.host import host
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.wire.messages import Endpoint
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.requests import Requests
 from propchange.driver.runtime import Runtime
 from propchange.twisted.host import HostedDevice
@@ -112,6 +112,18 @@ class HostedOnTwisted:
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._hosted, name)
         return partial(self._call, member) if callable(member) else member
+
+    def receive(self, request: Request) -> Response | Awaitable[Response]:
+        answer = self._hosted.receive(request)
+        if isinstance(answer, Response):
+            return answer
+        return answer.asFuture(asyncio.get_running_loop())
+
+    def response_sent(self, response: Response) -> None:
+        self._hosted.response_sent(response)
+
+    def response_lost(self, response: Response) -> None:
+        self._hosted.response_lost(response)
 
     async def _call(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         return await method(*arguments, **named).asFuture(asyncio.get_running_loop())

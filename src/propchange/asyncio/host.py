@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from pathlib import Path
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
+from propchange.core.wire.messages import Request, Response
 from propchange.driver.host import Tap
 from propchange.driver.hosted_device import HostedDeviceView
 from propchange.upnp.device import Device
@@ -35,6 +36,8 @@ def host(
     max_age: int = 1800,
     secure_location: str | None = None,
     state_directory: Path | None = None,
+    listen: bool = True,
+    url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -64,6 +67,13 @@ def host(
       the description, if there is one (UDA 2.0 only). ``state_directory``: the folder where the
       number of restarts (BOOTID) is kept. None: a folder of propchange where the platform keeps the
       state of programs.
+    - ``listen=False``: open no port. A web server of the program gives the requests that begin with
+      ``url`` to :meth:`HostedDevice.receive`.
+    - ``url``: the http URL below which control points find the device, such as
+      ``"http://192.168.1.5:8000/upnp"``: that of the web server, or of a proxy in front of this
+      port. Its description is at ``url``/description.xml, which is also what is announced: on the
+      interface that has the address in ``url``; if ``url`` has a name or an address of another
+      machine, on all interfaces.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
     Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for
@@ -91,6 +101,8 @@ def host(
         max_age=max_age,
         secure_location=secure_location,
         state_directory=state_directory,
+        listen=listen,
+        url=url,
         limits=limits,
         tap=tap,
     )
@@ -99,6 +111,18 @@ def host(
 class HostedDevice(HostedDeviceView):
     """A hosted device. Made by :func:`host`. An asynchronous context manager, which is entered
     once. Before that, its properties and methods raise RuntimeError."""
+
+    def receive(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer a request that the web server of the program has received, at once or, for an
+        action that takes time, by an awaitable. The target of ``request`` is the path as it was
+        received, or without a part of its beginning that is also the beginning of the path of
+        ``url``. Write the response, and then call :meth:`response_sent` with it, or
+        :meth:`response_lost`.
+
+        What a peer has sent raises nothing: it is answered with the documented status, with 503
+        after :meth:`close`. Raises RuntimeError before the device is entered, and in another thread
+        than that of its loop."""
+        return self._opened().passed.receive(request)
 
     async def subscribed(self) -> None:
         """Wait until one of the present subscribers has had its initial event. Raises RuntimeError

@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -42,7 +42,14 @@ from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.values.state_variables import StateVariable
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
+from propchange.core.wire.messages import (
+    Delivery,
+    DeliveryFailure,
+    Endpoint,
+    HeaderPairs,
+    Request,
+    Response,
+)
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.action_running import ActionRun, RunningActions, running_action
 from propchange.driver.announcing import NOT_ANNOUNCED, AnnouncementPolicy, Announcing
@@ -55,12 +62,14 @@ from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
 from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
+from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.errors import ActionError
 from propchange.upnp.control import ActionCall
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.hosted_documents import DESCRIPTION_PATH, Asked, HostedDocuments
+from propchange.upnp.hosted_documents import Asked, HostedDocuments
+from propchange.upnp.hosted_url import DESCRIPTION_PATH, HostedURL, targets
 from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
@@ -139,17 +148,24 @@ class Publication:
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
 
-    def add(self, service: Service, path: str, identity: ServiceIdentity | None = None) -> None:
+    def add(
+        self,
+        service: Service,
+        path: str,
+        identity: ServiceIdentity | None = None,
+        aliases: Collection[str] = (),
+    ) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
-        that has no evented variables. Multicast variables are sent by multicast too if ``identity``
-        is given and UDA is not 1.0. Raises RuntimeError if it is published already."""
+        that has no evented variables. Requests for ``aliases`` are for it too. Multicast variables
+        are sent by multicast too if ``identity`` is given and UDA is not 1.0. Raises RuntimeError
+        if it is published already."""
         if path:
             texts = service.initial_texts()
             variables = {
                 name: _evented(service.variables[name], texts[name], identity is not None)
                 for name in texts
             }
-            self.protocol.add_service(path, variables, identity)
+            self.protocol.add_service(path, variables, identity, aliases)
             self._evented = True
             if self._uda != "1.0" and any(each.level is not None for each in variables.values()):
                 self._open_multicast()
@@ -366,18 +382,17 @@ def _evented(variable: StateVariable[Any], text: str, identified: bool) -> Event
     )
 
 
-def description_url(endpoint: Endpoint) -> str:
-    """The URL of the description of a device that listens on ``endpoint``."""
-    return f"http://{endpoint}{DESCRIPTION_PATH}"
-
-
 class DeviceHost:
     """A placed device on the network: its documents, its control URLs, its event URLs. ``chosen``
     are the addresses of this machine that it uses.
 
     Call :meth:`open`, and in the end :meth:`close`. ``announcing`` says how it announces itself.
-    ``multicast`` says where multicast events go,
-    ``boot_id`` returns the BOOTID.UPNP.ORG of the device.
+    ``multicast`` says where multicast events go, ``boot_id`` returns the BOOTID.UPNP.ORG of the
+    device.
+
+    ``url`` is where control points find the device, if a web server of the program or a proxy is
+    between them and this object. With ``listens=False`` the web server gives the requests to
+    :attr:`passed`, and there is no listener.
     """
 
     def __init__(
@@ -392,12 +407,19 @@ class DeviceHost:
         tap: Tap | None = None,
         multicast: MulticastPolicy | None = None,
         boot_id: Callable[[], int] | None = None,
+        url: HostedURL | None = None,
+        listens: bool = True,
     ) -> None:
         self._placed = placed
+        self._url = url
+        self._prefix = "" if url is None else url.prefix
+        self._chosen = chosen
         self._tap = tap
         self._boot_id = BootId(placed.udn, announcing.state_directory)
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
-        self._documents = HostedDocuments(placed, policy, http_date, limits, self._call_refused)
+        self._documents = HostedDocuments(
+            placed, policy, http_date, limits, self._call_refused, prefix=self._prefix
+        )
         self._actions = RunningActions(runtime, self._documents.control, limits)
         self._pool = DeliveryPool(runtime, limits=limits)
         self.publication = Publication(
@@ -413,17 +435,27 @@ class DeviceHost:
             addresses=chosen.read,
         )
         server = (b"SERVER", policy.server.encode("latin-1", "replace"))
-        self._listener = Listener(
-            runtime,
-            self._respond,
-            limits=limits,
-            sent=self._sent,
-            lost=self._lost,
-            headers=lambda: ((b"DATE", http_date()), server),
-            known=self.publication.addresses,
-            excluded=chosen.excludes,
+
+        def headers() -> HeaderPairs:
+            return ((b"DATE", http_date()), server)
+
+        self._listener: Listener | None = None
+        self._addresses: ListeningAddresses | None = None
+        if listens:
+            self._listener = Listener(
+                runtime,
+                self._respond,
+                limits=limits,
+                sent=self._sent,
+                lost=self._lost,
+                headers=headers,
+                known=self.publication.addresses,
+                excluded=chosen.excludes,
+            )
+            self._addresses = ListeningAddresses(runtime, self._listener, chosen, limits)
+        self.passed = PassedRequests(
+            runtime, self._respond, limits=limits, sent=self._sent, lost=self._lost, headers=headers
         )
-        self._addresses = ListeningAddresses(runtime, self._listener, chosen, limits)
         self._announcing = None
         if announcing.announce:
             self._announcing = Announcing(
@@ -445,14 +477,20 @@ class DeviceHost:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on."""
-        return self._listener.port
+        """The TCP port that it listens on; 0 if it does not listen."""
+        return 0 if self._listener is None else self._listener.port
 
     @property
     def description_urls(self) -> tuple[str, ...]:
-        """The URLs of the device description, one for each address that it listens on. The first
-        has an address that other machines can reach if there is one."""
-        return tuple(map(description_url, self._addresses.endpoints))
+        """The URLs of the device description: that of the given URL, and one for each address that
+        it listens on. The first has an address that other machines can reach if there is one."""
+        urls = [] if self._url is None else [self._url.description_url]
+        if self._addresses is not None:
+            urls += map(self._description_url, self._addresses.endpoints)
+        return tuple(dict.fromkeys(urls))
+
+    def _description_url(self, endpoint: Endpoint) -> str:
+        return f"http://{endpoint}{self._prefix}{DESCRIPTION_PATH}"
 
     async def open(self, port: int) -> None:
         """Publish the services, and listen on ``port`` (0: any free one) of the chosen addresses.
@@ -460,11 +498,17 @@ class DeviceHost:
         already."""
         try:
             for placed in self._placed.all_services():
-                path = f"/{placed.event_path}" if placed.event_path else ""
-                self.publication.add(placed.service, path, placed.identity)
-                if not path:
-                    self.publication.protocol.add_silent(f"/{placed.subscription_path}")
-            await self._addresses.open(port)
+                path, *aliases = targets(self._prefix, f"/{placed.subscription_path}")
+                if placed.event_path:
+                    self.publication.add(placed.service, path, placed.identity, aliases)
+                else:
+                    self.publication.add(placed.service, "", placed.identity)
+                    for each in (path, *aliases):
+                        self.publication.protocol.add_silent(each)
+            if self._addresses is not None:
+                await self._addresses.open(port)
+            else:
+                self._chosen.check()
         except BaseException:
             self.publication.stop()
             raise
@@ -477,15 +521,23 @@ class DeviceHost:
         return announced or self._boot_id.current
 
     def _is_loopback(self) -> bool:
-        """Whether it listens on the loopback interface alone."""
+        """Whether it can be reached on the loopback interface alone."""
+        if self._url is not None:
+            return self._url.is_loopback
+        assert self._listener is not None
         return all(ip_address(each.host).is_loopback for each in self._listener.endpoints)
 
     def _location(self, address: LocalAddress) -> str | None:
-        """The URL of the description at ``address``; None if it does not listen there."""
+        """The URL of the description for the link of ``address``; None if the device is not to be
+        announced from there, or does not listen there."""
+        if self._url is not None:
+            is_there = self._url.is_for(address, self._chosen.interfaces.addresses())
+            return self._url.description_url if is_there else None
+        assert self._listener is not None
         every = "::" if ":" in address.host else "0.0.0.0"
         for endpoint in self._listener.endpoints:
             if endpoint.host == every or endpoint._replace(port=0) == address.endpoint:
-                return description_url(address.endpoint._replace(port=endpoint.port))
+                return self._description_url(address.endpoint._replace(port=endpoint.port))
         return None
 
     async def close(self) -> None:
@@ -497,9 +549,12 @@ class DeviceHost:
         self._closing = True
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._end_closing)
-            ending.push_async_callback(self._listener.close)
+            ending.push_async_callback(self.passed.close)
+            if self._listener is not None:
+                ending.push_async_callback(self._listener.close)
             ending.push_async_callback(self._actions.close)
-            ending.push_async_callback(self._addresses.close)
+            if self._addresses is not None:
+                ending.push_async_callback(self._addresses.close)
             ending.push_async_callback(self._pool.close)
             ending.callback(self._boot_id.end)
             if self._announcing is not None:

@@ -12,6 +12,7 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import Subscription
+from propchange.core.wire.messages import Response
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.host import DeviceHost, Tap
@@ -19,6 +20,7 @@ from propchange.driver.machine import Interfaces, product
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
 from propchange.upnp.device import Device, check_actions, check_device, place_device
+from propchange.upnp.hosted_url import HostedURL, check_targets
 
 
 class HostedDeviceView:
@@ -50,6 +52,8 @@ class HostedDeviceView:
         max_age: int,
         secure_location: str | None,
         state_directory: Path | None,
+        listen: bool,
+        url: str | None,
         limits: Limits,
         tap: Tap | None,
     ) -> None:
@@ -59,6 +63,21 @@ class HostedDeviceView:
             raise TypeError(f"a port is an int, such as 8123, not {port!r}")
         if not 0 <= port <= 65_535:
             raise ValueError(f"a port is from 0 to 65535, not {port}")
+        self._listens = listen
+        self._url = None if url is None else HostedURL.of(url)
+        if not listen:
+            if self._url is None:
+                raise ValueError(
+                    "with listen=False, give the URL below which your web server passes requests "
+                    'to receive(), such as url="http://192.168.1.5:8000/upnp"'
+                )
+            if port:
+                raise ValueError(
+                    f"with listen=False there is no port {port} to listen on: your web server has "
+                    "the port, and url names it"
+                )
+        if self._url is not None:
+            hosts |= {self._url.authority}
         self._runtime = runtime
         self._policy = PublisherPolicy(
             uda=uda,
@@ -74,7 +93,10 @@ class HostedDeviceView:
         )
         self._announcing = AnnouncementPolicy(announce, max_age, state_directory, secure_location)
         self.device = device
-        self._placed = place_device(device, udn or device.udn or _derive_udn(device, port))
+        at = str(port) if self._url is None else f"{self._url.port}{self._url.prefix}"
+        self._placed = place_device(device, udn or device.udn or _derive_udn(device, at))
+        if self._url is not None:
+            check_targets(self._url.prefix, self._placed.all_paths())
         self.udn = self._placed.udn
         self._multicast = MulticastPolicy.of(multicast)
         self._multicast.check(uda)
@@ -94,7 +116,7 @@ class HostedDeviceView:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on."""
+        """The TCP port that it listens on; 0 with ``listen=False``."""
         return self._opened().port
 
     @property
@@ -114,6 +136,17 @@ class HostedDeviceView:
     def subscriptions(self) -> tuple[Subscription, ...]:
         """The present subscriptions, oldest first. Do not change them."""
         return tuple(self._opened().publication.protocol.subscriptions)
+
+    def response_sent(self, response: Response) -> None:
+        """Tell that all bytes of ``response``, which :meth:`receive` has returned, have left: the
+        events that wait for it may follow. For one that ends its connection, call this when the end
+        of the stream has left too (UDA 2.0 §4.1.1). Any response may be given."""
+        self._opened().passed.response_sent(response)
+
+    def response_lost(self, response: Response) -> None:
+        """Tell that ``response``, which :meth:`receive` has returned, could not leave: the
+        connection broke before."""
+        self._opened().passed.response_lost(response)
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -136,6 +169,8 @@ class HostedDeviceView:
             announcing=self._announcing,
             tap=self._tap,
             multicast=self._multicast,
+            url=self._url,
+            listens=self._listens,
         )
         await host.open(self._port)
         self._host = host
@@ -158,8 +193,8 @@ class HostedDeviceView:
         return self._host
 
 
-def _derive_udn(device: Device, port: int) -> str:
-    """A UDN that stays the same for the same device on the same machine and port (UDA 2.0
-    §1.1.4)."""
-    name = f"{uuid.getnode()}/{port}/{device.device_type}/{device.friendly_name}"
+def _derive_udn(device: Device, at: str) -> str:
+    """A UDN that stays the same for the same device on the same machine, at the same port and
+    prefix ``at`` (UDA 2.0 §1.1.4)."""
+    name = f"{uuid.getnode()}/{at}/{device.device_type}/{device.friendly_name}"
     return f"uuid:{uuid.uuid5(uuid.NAMESPACE_URL, name)}"

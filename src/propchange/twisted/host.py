@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
+from propchange.core.wire.messages import Request, Response
 from propchange.driver.host import Tap
 from propchange.driver.hosted_device import HostedDeviceView
 from propchange.twisted.runtime import Reactor, TwistedRuntime
@@ -40,6 +41,8 @@ def host(
     max_age: int = 1800,
     secure_location: str | None = None,
     state_directory: Path | None = None,
+    listen: bool = True,
+    url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
     tap: Tap | None = None,
 ) -> HostedDevice:
@@ -70,6 +73,8 @@ def host(
         max_age=max_age,
         secure_location=secure_location,
         state_directory=state_directory,
+        listen=listen,
+        url=url,
         limits=limits,
         tap=tap,
     )
@@ -85,6 +90,13 @@ class HostedDevice(HostedDeviceView):
         """Put the device on the network. Fires with this object. Fails with ConnectionFailed if the
         port is taken or the interface does not exist."""
         return Deferred.fromCoroutine(self.__aenter__())
+
+    def receive(self, request: Request) -> Response | Deferred[Response]:
+        """Answer a request that the web server of the program has received: see
+        :meth:`propchange.HostedDevice.receive`. A Deferred never fails."""
+        answer = self._opened().passed.receive(request)
+        assert isinstance(answer, (Response, Deferred))
+        return answer
 
     def subscribed(self) -> Deferred[None]:
         """Fires once one of the present subscribers has had its initial event. Fails with

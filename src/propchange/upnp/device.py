@@ -195,6 +195,12 @@ class PlacedDevice(DeviceTree[PlacedService]):
     services: tuple[PlacedService, ...]
     devices: tuple[PlacedDevice, ...]
 
+    def all_paths(self) -> Iterator[str]:
+        """The paths of the description and of all services, each with a slash in front."""
+        yield f"/{_DESCRIPTION_PATH}"
+        for service in self.all_services():
+            yield from (f"/{path}" for path in service.paths)
+
 
 def normal_udn(udn: str) -> str:
     """``udn`` with ``uuid:`` in front. Raises ``ValueError`` for a text that a USN cannot carry."""

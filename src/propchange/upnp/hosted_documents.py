@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
@@ -13,9 +13,10 @@ from propchange.core.wire.refusals import HOST_MISSING, judge_host
 from propchange.upnp.control import ActionCall, Control, ReportRefusal
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
+from propchange.upnp.hosted_url import DESCRIPTION_PATH, targets
 from propchange.upnp.service import OnAction, Service
 
-DESCRIPTION_PATH = "/description.xml"
+T = TypeVar("T")
 
 _XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
 
@@ -28,8 +29,9 @@ class Asked(NamedTuple):
 
 
 class HostedDocuments:
-    """The answers to GET, HEAD and POST for one placed device. The documents are made once.
-    ``refused`` is called with each request to a controlURL that runs no action, and the reason."""
+    """The answers to GET, HEAD and POST for one placed device, whose URLs are below ``prefix``. The
+    documents are made once. ``refused`` is called with each request to a controlURL that runs no
+    action, and the reason."""
 
     def __init__(
         self,
@@ -38,27 +40,32 @@ class HostedDocuments:
         date: Callable[[], bytes],
         limits: Limits = DEFAULT_LIMITS,
         refused: ReportRefusal = lambda request, why: None,
+        *,
+        prefix: str = "",
     ) -> None:
         self._policy = policy
         self._date = date
+        self._prefix = prefix
         self.control = Control(policy, date, limits, refused)
         """Judges calls, and makes the responses to them."""
-        self._documents = {DESCRIPTION_PATH: self._description(placed, None)}
-        self._controls: dict[str, Service] = {}
+        documents = {DESCRIPTION_PATH: self._description(placed, None)}
+        controls: dict[str, Service] = {}
         for service in placed.all_services():
-            self._documents[f"/{service.scpd_path}"] = service.service.scpd(policy.uda)
-            self._controls[f"/{service.control_path}"] = service.service
-        self.config_id = zlib.crc32(b"\0".join(self._documents.values())) & 0xFFFFFF
+            documents[f"/{service.scpd_path}"] = service.service.scpd(policy.uda)
+            controls[f"/{service.control_path}"] = service.service
+        self.config_id = zlib.crc32(b"\0".join(documents.values())) & 0xFFFFFF
         """The configId of the description, which is also CONFIGID in announcements: 24 bits that
         change when a document does (UDA 2.0 §1.2.2, §2.3)."""
-        self._documents[DESCRIPTION_PATH] = self._description(placed, self.config_id)
+        documents[DESCRIPTION_PATH] = self._description(placed, self.config_id)
+        self._documents = _by_target(prefix, documents)
+        self._controls = _by_target(prefix, controls)
 
     def _description(self, placed: PlacedDevice, config_id: int | None) -> bytes:
         return build_description(
             placed.device,
             udn=placed.udn,
             uda=self._policy.uda,
-            prefix="/",
+            prefix=f"{self._prefix}/",
             config_id=config_id,
         )
 
@@ -105,3 +112,7 @@ class HostedDocuments:
             http_version=request.http_version,
             close=not request.keep_alive,
         )
+
+
+def _by_target(prefix: str, by_path: Mapping[str, T]) -> dict[str, T]:
+    return {target: by_path[path] for path in by_path for target in targets(prefix, path)}

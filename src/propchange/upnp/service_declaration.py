@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from propchange.core.values.state_variables import StateVariable
@@ -41,13 +42,19 @@ def check_path(path: str, what: str) -> str:
     if not isinstance(path, str):
         raise TypeError(f"{what}_path is a str such as 'Light/{what}', not {path!r}")
     segments = path.removeprefix("/").split("/")
-    usable = all(_PATH_SEGMENT.fullmatch(each) and each.strip(".") for each in segments)
-    if not usable or len(path) > _PATH_CHARACTERS:
+    if not are_path_segments(segments):
         raise ValueError(
             f"{path!r} cannot be the {what}_path: it is a path such as 'Light/{what}', without "
             "a query, escapes, empty segments and segments of dots"
         )
     return "/".join(segments)
+
+
+def are_path_segments(segments: Sequence[str]) -> bool:
+    """Whether ``segments`` are a path without a query, escapes, empty segments and segments of
+    dots, and not too long."""
+    usable = all(_PATH_SEGMENT.fullmatch(each) and each.strip(".") for each in segments)
+    return usable and len("/".join(segments)) <= _PATH_CHARACTERS
 
 
 _PATH_CHARACTERS = 512

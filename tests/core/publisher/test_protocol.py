@@ -261,6 +261,17 @@ def test_an_unsubscribe_without_sid_is_answered_412() -> None:
 def test_two_services_cannot_share_an_event_url() -> None:
     with pytest.raises(ValueError, match="/evt is the event URL of another service"):
         Device().protocol.add_service("/evt", {"A": EventedVariable("")})
+    with pytest.raises(ValueError, match="/evt is the event URL of another service"):
+        Device().protocol.add_service("/x", {"A": EventedVariable("")}, aliases=("/evt",))
+
+
+def test_each_alias_of_an_event_url_is_the_same_service() -> None:
+    device = Device()
+    device.protocol.add_service("/a/b/evt", {"A": EventedVariable("")}, aliases=("/b/evt",))
+    sid = device.sent(device.ask(path="/b/evt"))
+    assert device.renew(sid, path="/a/b/evt").status == 200
+    assert device.renew(sid).status == 412
+    assert device.unsubscribe(sid, path="/b/evt?x").status == 200
 
 
 # --- before the initial event ---

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import (
     PublisherPolicy,
     judge_subscribe,
@@ -31,6 +31,7 @@ from propchange.core.wire.refusals import (
     empty_response,
     judge_authority,
     judge_host,
+    judge_size,
     refusal_response,
 )
 from tests.core.judging import (
@@ -411,3 +412,27 @@ def test_a_product_of_more_than_one_line_is_no_policy(value: str) -> None:
         PublisherPolicy(server=value)
     with pytest.raises(ValueError, match="one line of printable ASCII"):
         SubscriberPolicy(user_agent=value)
+
+
+# --- sizes ---
+
+
+SMALL = Limits(target_bytes=20, header_count=2, header_bytes=60, body_bytes=10)
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "body", "refused"),
+    [
+        ("/" + 19 * "x", ((b"A", b"b"), (b"A", b"b")), 10 * b"x", None),
+        ("/" + 20 * "x", (), b"", 414),
+        ("/", 3 * ((b"A", b"b"),), b"", 431),
+        ("/", ((b"A", 51 * b"b"),), b"", None),
+        ("/", ((b"A", 52 * b"b"),), b"", 431),
+        ("/", (), 11 * b"x", 413),
+    ],
+)
+def test_a_request_above_a_cap_is_refused_whoever_has_read_it(
+    target: str, headers: tuple[Header, ...], body: bytes, refused: int | None
+) -> None:
+    refusal = judge_size(Request("GET", target, headers, body), SMALL)
+    assert (refusal and refusal.status) == refused

@@ -9,7 +9,7 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from propchange.core.deadlines import Deadlines
@@ -134,8 +134,10 @@ class PublisherProtocol:
         path: str,
         variables: Mapping[str, EventedVariable],
         identity: ServiceIdentity | None = None,
+        aliases: Collection[str] = (),
     ) -> None:
-        """Accept SUBSCRIBE requests at ``path``, the event URL of one service (UDA 2.0 §4.1.1).
+        """Accept SUBSCRIBE requests at ``path``, the event URL of one service (UDA 2.0 §4.1.1), and
+        at ``aliases``, other paths at which a web server passes on requests for it.
 
         ``variables`` maps each evented variable to its declaration, in the order of the initial
         event. Variables with a level are sent by multicast too, as events of the service
@@ -145,15 +147,16 @@ class PublisherProtocol:
         Raises ValueError when the path is taken, when there is no variable, for a name or a text
         that XML cannot carry, and for a level without an identity and a boot id.
         """
-        if path in self._services:
-            raise ValueError(f"{path} is the event URL of another service")
+        for each in (path, *aliases):
+            if each in self._services:
+                raise ValueError(f"{each} is the event URL of another service")
         service = PublishedService(path, variables, self._limits, self._outcomes.log)
         levels = {name: v.level for name, v in variables.items() if v.level is not None}
         if levels and self._policy.uda != "1.0":
             service.multicast = self._multicast.service(
                 path, identity, levels, service.guarded_merges
             )
-        self._services[path] = service
+        self._services.update(dict.fromkeys((path, *aliases), service))
 
     def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
         """Note new values of the service at ``path`` (evented variable -> text).

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import ClassVar, NamedTuple, Protocol
 
+from propchange.core.limits import Limits
 from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response, canonical_host
 
@@ -103,6 +104,24 @@ def judge_host(request: Request, extra: frozenset[str]) -> Refusal | None:
     if b"host" in request.repeated:
         return refuse_repeated({b"host"})
     return judge_origin(host, request) or judge_authority(host, request.local, extra, None)
+
+
+def judge_size(request: Request, limits: Limits) -> Refusal | None:
+    """None if the target, the header and the body of ``request`` are within ``limits``; else a
+    refusal with 414, 431 or 413. For a request that a web server of the program has read, which
+    may have other caps."""
+    if len(request.target) > limits.target_bytes:
+        return Refusal(414, "the request target is too long", _HTTP)
+    headers = request.headers
+    if len(headers) > limits.header_count:
+        return Refusal(431, "too many header lines", _HTTP)
+    # Of each line: the colon, a space, CR and LF.
+    size = len(request.method) + len(request.target) + sum(len(n) + len(v) + 4 for n, v in headers)
+    if size > limits.header_bytes:
+        return Refusal(431, "the header is too large", _HTTP)
+    if len(request.body) > limits.body_bytes:
+        return Refusal(413, "the body is too large", _HTTP, Part.SIZE)
+    return None
 
 
 def judge_origin(host: bytes, request: Request) -> Refusal | None:
