@@ -10,7 +10,9 @@ from tests.asyncio.conftest import Doorkeeper, Message
 
 class OuterServer(Doorkeeper):
     """Passes requests to :attr:`receive`. ``mount`` is a prefix that it takes from the path;
-    requests elsewhere are answered 404. ``methods`` are those that it passes on, None: all."""
+    requests elsewhere are answered 404. ``methods`` are those that it passes on, None: all.
+    ``rewrite`` changes the path, ``host_passed_on`` replaces HOST. Unless ``knows_ends`` it passes
+    on no addresses."""
 
     def __init__(
         self, receive: Callable[[Request], Response] | None = None, *, mount: str = ""
@@ -21,6 +23,7 @@ class OuterServer(Doorkeeper):
         self.methods: tuple[str, ...] | None = None
         self.rewrite: Callable[[str], str] = lambda path: path
         self.knows_ends = True
+        self.host_passed_on = ""
 
     def url(self, path: str = "/{token}") -> str:
         return f"http://{Endpoint(self.host, self.port)}{self.mount}{path}"
@@ -30,7 +33,10 @@ class OuterServer(Doorkeeper):
             return b"HTTP/1.1 404 Not Found\r\nCONTENT-LENGTH: 0\r\n\r\n"
         if self.methods is not None and request.method not in self.methods:
             return b"HTTP/1.1 405 Method Not Allowed\r\nCONTENT-LENGTH: 0\r\n\r\n"
-        headers = [(name.encode(), text.encode("latin-1")) for name, text in request.fields.items()]
+        fields = dict(request.fields)
+        if self.host_passed_on:
+            fields["host"] = self.host_passed_on
+        headers = [(name.encode(), text.encode("latin-1")) for name, text in fields.items()]
         response = self.receive(
             Request(
                 request.method,

@@ -380,7 +380,7 @@ async def test_a_diagnosis_that_is_cancelled_or_overtaken_by_the_end_leaves_noth
                 await asyncio.gather(cancelled, return_exceptions=True)
                 assert str(await overtaken)
                 assert not point._driver.history.ours
-                assert not point._driver.diagnoses.targets
+                assert not point._driver.diagnoses.asked
 
 
 async def test_a_hundred_diagnoses_at_once_delay_no_answer(raw_device: Any) -> None:

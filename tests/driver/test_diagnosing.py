@@ -18,6 +18,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.listener import Listener
@@ -36,7 +37,7 @@ def closed_port() -> int:
 def diagnoses(driven: Any, callers: ConnectionHistory | None = None, **limits: Any) -> Diagnoses:
     callers = ConnectionHistory(Limits()) if callers is None else callers
     requests = driven.requests(**limits)
-    return Diagnoses(requests, callers, Machine())
+    return Diagnoses(requests, callers, Machine(), SubscriberPolicy())
 
 
 async def probe_device(
@@ -107,8 +108,9 @@ async def test_a_source_of_the_other_family_reaches_nobody(driven: Any) -> None:
 
 async def listening(driven: Any, probes: Diagnoses, callers: ConnectionHistory) -> Listener:
     def respond(request: Request) -> Response:
-        assert request.target in probes.targets
-        return probes.answer(request)
+        answer = probes.answer(request)
+        assert answer is not None
+        return answer
 
     listener = Listener(driven.runtime, respond, limits=DEFAULT_LIMITS, history=callers)
     await driven.run(listener.open())
@@ -126,7 +128,7 @@ async def test_the_own_listener_is_known_and_the_probe_is_nobody_s_connection(
     assert await driven.run(probes.probe_listener(where)) == Probe(str(where), Reach.ACCEPTED)
     assert len(callers) == 0
     assert not callers.ours
-    assert not probes.targets
+    assert not probes.asked
     await driven.run(listener.close())
 
 
@@ -134,10 +136,10 @@ async def test_another_program_at_the_address_is_told(driven: Any, raw_device: A
     probes = diagnoses(driven, **QUICK)
     async with raw_device() as device:
         where = Endpoint("127.0.0.1", device.port)
-        for answer in (device.reply(404), b"", None):
-            device.answers["GET"] = answer
+        for answer, detail in ((device.reply(404), "status 404"), (b"", ""), (None, "")):
+            device.answers["NOTIFY"] = answer
             assert await driven.run(probes.probe_listener(where)) == Probe(
-                str(where), Reach.SOMEBODY_ELSE
+                str(where), Reach.SOMEBODY_ELSE, detail
             )
 
 
@@ -169,7 +171,9 @@ async def facts_of(driven: Any, *known: Facts, source: Endpoint | None = None) -
     machine = Machine(
         in_container=lambda: True, source_towards=lambda device: f"towards {device.host}"
     )
-    probes = Diagnoses(driven.requests(**QUICK), ConnectionHistory(Limits()), machine)
+    probes = Diagnoses(
+        driven.requests(**QUICK), ConnectionHistory(Limits()), machine, SubscriberPolicy()
+    )
     diagnosis = await driven.run(
         probes.diagnose(iter(known).__next__, listening=[HERE], own=lambda: OWN, source=source)
     )

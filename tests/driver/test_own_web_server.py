@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -61,6 +62,71 @@ async def test_events_come_through_the_web_server_of_the_program(
         assert held.statuses[-1] is Status.CLOSED
         assert [request.fields["sid"] for request in device.of("UNSUBSCRIBE")] == ["uuid:1"]
         assert (await device.notify(record.callback, record.sid, 1, A="2")).status == 412
+
+
+# --- why no events come ---
+
+
+@pytest.mark.parametrize("path", ["/{token}", "/x/{token}/notify?k=1", "/upnp"])
+@pytest.mark.parametrize(
+    ("how", "verdict", "says"),
+    [
+        ("well", Verdict.LOOPBACK, ""),
+        ("unmounted", Verdict.NOT_PASSED_ON, "something else answers at {url} (status 404)"),
+        ("get-only", Verdict.NOT_PASSED_ON, "something else answers at {url} (status 405)"),
+        ("away", Verdict.WEB_SERVER_AWAY, "nothing answers at {url}: it refuses connections"),
+        ("no-host", Verdict.NOT_PASSED_ON, "its events are answered 400: HOST is not"),
+    ],
+)
+async def test_a_diagnosis_tries_the_way_through_the_web_server(
+    driven: Any,
+    raw_device: Any,
+    until: Until,
+    *,
+    path: str,
+    how: str,
+    verdict: Verdict,
+    says: str,
+) -> None:
+    async with raw_device() as device, OuterServer(mount="/mount") as server:
+        async with behind(driven, server, path) as driver:
+            held, record = subscribe(driver, device.event_url)
+            await until(lambda: held.grants)
+            driver.protocol.handle_deadline(driver.now() + 10)
+            if how == "unmounted":
+                server.receive = None
+            elif how == "get-only":
+                server.methods = ("GET", "POST")
+            elif how == "no-host":
+                server.host_passed_on, server.knows_ends = "upstream", False
+            elif how == "away":
+                await server.__aexit__()
+            found = await driven.run(driver.diagnose(record))
+            assert found.verdict is verdict, str(found)
+            assert says.format(url=server.url(path)) in found.sentence
+            assert not driver.diagnoses.asked
+            if how == "away":
+                await server.__aenter__()
+        assert held.statuses[-1] is Status.CLOSED
+
+
+async def test_a_diagnosis_notices_that_the_web_server_loses_the_path(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with raw_device() as device, OuterServer(mount="/mount") as server:
+        server.rewrite = lambda path: "/internal"
+        async with behind(driven, server) as driver:
+            held, record = subscribe(driver, device.event_url)
+            await until(lambda: held.grants)
+            driver.protocol.handle_deadline(driver.now() + 10)
+            found = await driven.run(driver.diagnose(record))
+            assert found.verdict is Verdict.NOT_PASSED_ON
+            assert "passes requests on, but not the path" in found.sentence
+        async with behind(driven, server, "/upnp") as driver:  # where the SID is enough
+            held, record = subscribe(driver, device.event_url)
+            await until(lambda: held.grants)
+            driver.protocol.handle_deadline(driver.now() + 10)
+            assert (await driven.run(driver.diagnose(record))).verdict is Verdict.LOOPBACK
 
 
 class Postman:

@@ -196,11 +196,11 @@ def test_the_listener_is_asked_whether_it_can_be_reached_and_does_not_count_itse
     )
     assert diagnosis.facts.connections == 0
     assert device.point._driver.history.of("10.0.0.2") is None
-    stray = StringTransport(peerAddress=us, hostAddress=us)
+    stray = StringTransport(peerAddress=us, hostAddress=IPv4Address("TCP", "10.0.0.2", 9000))
     channel = device.sites[0].buildProtocol(us)
     channel.makeConnection(stray)
     channel.dataReceived(transport.value())
-    assert stray.value().startswith(b"HTTP/1.1 405 ")
+    assert stray.value().startswith(b"HTTP/1.1 412 ")
 
 
 def test_somebody_else_at_the_advertised_address_is_told(reactor: Any) -> None:

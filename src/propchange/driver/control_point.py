@@ -126,7 +126,7 @@ class SubscriberDriver:
             source=lambda: self.addresses.source,
             tap=self._tap,
         )
-        self.diagnoses = Diagnoses(self._requests, self.history, machine)
+        self.diagnoses = Diagnoses(self._requests, self.history, machine, policy)
         self.discovery = Discovery(
             runtime,
             self.protocol,
@@ -423,9 +423,9 @@ class SubscriberDriver:
     def receive_notify(self, request: Request) -> Response:
         """Judge a NOTIFY and return the answer. Its event is dispatched at the next turn.
 
-        A probe of our own listener is answered too."""
-        if request.target in self.diagnoses.targets:
-            return self.diagnoses.answer(request)
+        A request that a diagnosis has sent is answered too."""
+        if self.diagnoses.asked and (answer := self.diagnoses.answer(request)) is not None:
+            return answer
         if self._tap is not None:
             self._tap(request)
         response = self.protocol.receive_notify(request, self.now())

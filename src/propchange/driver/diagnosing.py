@@ -1,8 +1,9 @@
 """Diagnoses why a subscription receives no events, by the facts of its protocol and by connecting.
 
-Two connections are made at the same time: one to the device, and one to the own listener at the
-address in CALLBACK. The second carries a request for a secret target, which shows whether another
-program listens there.
+Two connections are made at the same time: one to the device, and one to the address in CALLBACK.
+The second carries a NOTIFY with a secret SID, as a device would send it. If it does not come to
+this control point, another program listens there, or a web server does not pass it on. If it comes
+with another path or HOST than it was sent with, the events of devices would be refused.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, failed_probe
 from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
+from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify
+from propchange.core.wire.headers import EVENT_NT, PROPCHANGE_NTS
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.core.wire.propertyset import format_propertyset
+from propchange.core.wire.refusals import EMPTY, Refusal
 from propchange.core.wire.urls import scoped
 from propchange.driver.exchange import words_of
 from propchange.driver.machine import Machine
@@ -27,13 +32,30 @@ from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A NOTIFY that was sent to ourselves: what it was sent with, and how it came."""
+
+    path: str
+    authority: str
+    reach: Reach = Reach.SOMEBODY_ELSE
+    detail: str = ""
+
+
 class Diagnoses:
-    """Makes the diagnoses of one control point, ``limits.diagnoses`` at a time.
+    """Makes the diagnoses of one control point with ``policy``, ``limits.diagnoses`` at a time.
 
     ``history`` is the history of the connections to the listener. It leaves out the connections
     that a diagnosis makes."""
 
-    def __init__(self, requests: Requests, history: ConnectionHistory, machine: Machine) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        history: ConnectionHistory,
+        machine: Machine,
+        policy: SubscriberPolicy,
+    ) -> None:
+        self._policy = policy
         self._requests = requests
         self._runtime = requests.runtime
         self._limits = requests.limits
@@ -41,14 +63,23 @@ class Diagnoses:
         self._machine = machine
         self._running = 0
         self._turn = Signal(requests.runtime)
-        self._asked: dict[str, bool] = {}
-        self.targets = self._asked.keys()
-        """The secret targets of the pending requests to the own listener."""
+        self.asked: dict[bytes, _Asked] = {}
+        """The pending requests to ourselves, by their secret SIDs."""
 
-    def answer(self, request: Request) -> Response:
-        """For the listener: the answer to a request for one of :attr:`targets`."""
-        self._asked[request.target] = True
-        return Response(200, ((b"CONTENT-LENGTH", b"0"),), close=True)
+    def answer(self, request: Request) -> Response | None:
+        """The answer to ``request`` if it is one of :attr:`asked`; None for any other."""
+        asked = self.asked.get(request.fields.get(b"sid", b""))
+        if asked is None:
+            return None
+        refusal = judge_notify(request, self._policy, asked.authority)
+        if self._policy.callback.path_of(request.target) != asked.path:
+            asked.reach, asked.detail = Reach.CHANGED, "not the path, which names the subscription"
+        elif isinstance(refusal, Refusal):
+            asked.reach = Reach.CHANGED
+            asked.detail = f"its events are answered {refusal.status}: {refusal.reason}"
+        else:
+            asked.reach = Reach.ACCEPTED
+        return Response(200, (EMPTY,), close=True)
 
     async def diagnose(
         self,
@@ -61,8 +92,9 @@ class Diagnoses:
     ) -> Diagnosis:
         """The verdict on a subscription. ``known`` gives the facts that its protocol knows, ``own``
         the addresses of this machine. ``listening`` are the endpoints of the listener, empty if
-        unknown. ``source`` is the address that all requests are sent from, None for the system's
-        choice. ``giver`` is the host that gave the event URL; None: the program.
+        unknown or if a web server of the program listens. ``source`` is the address that all
+        requests are sent from, None for the system's choice. ``giver`` is the host that gave the
+        event URL; None: the program.
 
         Waits while ``limits.diagnoses`` others run. Connecting takes ``limits.diagnosis_seconds``
         at most."""
@@ -72,7 +104,8 @@ class Diagnoses:
             await self._turn.wait()
         self._running += 1
         try:
-            facts = await self._connect(known, bool(listening), source, giver)
+            listens = bool(listening) or self._policy.callback.is_whole
+            facts = await self._connect(known, listens, source, giver)
         finally:
             self._running -= 1
             self._turn.set()
@@ -125,44 +158,48 @@ class Diagnoses:
         return Probe(where, Reach.ACCEPTED)
 
     async def probe_listener(self, advertised: Endpoint) -> Probe:
-        """Check whether our own listener answers at ``advertised``, whose host may be a name."""
+        """Check whether a NOTIFY comes to this control point from ``advertised``, the endpoint in
+        CALLBACK, whose host may be a name."""
         until = self._runtime.now() + self._limits.diagnosis_seconds
-        probe = Probe(str(advertised), Reach.UNRESOLVED)
-        target = f"/{secrets.token_urlsafe(16)}"
-        self._asked[target] = False
+        callback, secret = self._policy.callback, secrets.token_urlsafe(16)
+        asked = _Asked(callback.path(secret), callback.authority or str(advertised))
+        probe = Probe(self._policy.callback_url or str(advertised), Reach.UNRESOLVED)
+        sid = f"uuid:{secret}".encode()
+        self.asked[sid] = asked
         try:
             names, seconds = self._requests.names, self._limits.diagnosis_seconds
             for endpoint in await names.addresses(advertised, seconds):
-                probe = await self._ask_ourselves(probe.where, endpoint, target, until)
-                if probe.reach is Reach.ACCEPTED:
+                probe = await self._ask_ourselves(probe.where, endpoint, sid, until)
+                if asked.reach is not Reach.SOMEBODY_ELSE:
                     break
         except socket.gaierror as error:
             return Probe(probe.where, Reach.UNRESOLVED, words_of(error))
         finally:
-            del self._asked[target]
+            del self.asked[sid]
         return probe
 
     async def _ask_ourselves(
-        self, where: str, endpoint: Endpoint, target: str, until: float
+        self, where: str, endpoint: Endpoint, sid: bytes, until: float
     ) -> Probe:
         # From a port that is chosen here, so that the history can leave this connection out.
         port = self._machine.free_port(endpoint.host)
         host = endpoint.host if endpoint.scope else "::" if ":" in endpoint.host else "0.0.0.0"
-        headers = ((b"HOST", where.encode("latin-1", "replace")), (b"CONNECTION", b"close"))
-        exchange = self._requests.exchange(endpoint)
+        exchange, asked = self._requests.exchange(endpoint), self.asked[sid]
         self._history.ours.add(port)
         try:
             left = until - self._runtime.now()
             await exchange.connect(Endpoint(host, port, endpoint.scope), max(left, 0.001))
             left = min(self._limits.diagnosis_seconds / 2, until - self._runtime.now())
-            with contextlib.suppress(PropchangeError):  # self._asked has the result
-                await exchange.send(Request("GET", target, headers), left)
+            with contextlib.suppress(PropchangeError):  # asked has the result
+                response = await exchange.send(_notify(asked, sid), left)
+                if asked.reach is Reach.SOMEBODY_ELSE:
+                    asked.detail = f"status {response.status}"
         except ConnectionFailed as error:
             return self._failed(where, error)
         finally:
             exchange.end()
             self._history.ours.discard(port)
-        return Probe(where, Reach.ACCEPTED if self._asked[target] else Reach.SOMEBODY_ELSE)
+        return Probe(where, asked.reach, asked.detail)
 
     def _failed(self, where: str, error: ConnectionFailed) -> Probe:
         cause = error.__cause__
@@ -173,3 +210,19 @@ class Diagnoses:
         if isinstance(cause, TimeoutError) and cause.errno is None:
             return Probe(where, Reach.SILENT, f"for {self._limits.diagnosis_seconds:g} s")
         return failed_probe(where, cause.errno, words_of(cause))
+
+
+def _notify(asked: _Asked, sid: bytes) -> Request:
+    """A NOTIFY as a device sends it."""
+    body = format_propertyset([("Probe", "")])
+    headers = (
+        (b"HOST", asked.authority.encode("latin-1", "replace")),
+        (b"CONTENT-TYPE", b'text/xml; charset="utf-8"'),
+        (b"CONTENT-LENGTH", b"%d" % len(body)),
+        (b"NT", EVENT_NT),
+        (b"NTS", PROPCHANGE_NTS),
+        (b"SID", sid),
+        (b"SEQ", b"0"),
+        (b"CONNECTION", b"close"),
+    )
+    return Request("NOTIFY", asked.path, headers, body)

@@ -377,3 +377,28 @@ def test_only_the_link_of_a_link_local_device_is_its_network() -> None:
     lines = dict(facts.lines())
     assert lines["address fe80::2%eth2/64"] == "on eth2, a network interface"
     assert lines["address fe80::2%eth3/64"].endswith("usable, the device's network")
+
+
+def test_behind_a_web_server_nobody_knows_whether_the_device_has_connected() -> None:
+    """The web server accepts the connections, and a proxy connects in place of devices."""
+    url = "http://10.0.0.2:9000/events/{token}"
+    point = Point(callback_url=url)
+    record = point.granted()
+    point.now = 5.0
+    facts = point.protocol.facts(record, point.now)
+    assert (facts.connections, facts.heard, facts.callback_url) == (None, None, url)
+    assert facts.overrides == {"callback_url": url}
+    point.history.connected(DEVICE, 6.0)  # a listener of our own behind a proxy or NAT
+    facts = point.protocol.facts(record, 7.0)
+    assert (facts.connections, facts.heard) == (1, True)
+
+
+def test_a_refused_event_is_found_by_its_subscription_whatever_prefix_was_stripped() -> None:
+    point = Point(callback_url="http://10.0.0.2:9000/events/{token}")
+    record = point.granted()
+    record.path, whole = f"/{record.path.rpartition('/')[2]}", record.path
+    assert point.notify(record, HOST="evil.example").status == 400
+    record.path = whole
+    refused = point.protocol.facts(record, 7.0).refused
+    assert refused is not None
+    assert (refused.host, refused.status, refused.part) == (DEVICE.host, 400, Part.HOST)

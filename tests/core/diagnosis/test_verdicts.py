@@ -65,6 +65,20 @@ def from_here(host: str, reach: Reach = Reach.ACCEPTED, **more: Any) -> Facts:
     return facts(advertised=advertised, self_connect=Probe(str(advertised), reach), **more)
 
 
+BEHIND = "http://192.168.1.5:8000/events/{token}"
+
+
+def behind(reach: Reach, detail: str = "") -> Facts:
+    """The same behind a web server of the program."""
+    return facts(
+        callback_url=BEHIND,
+        advertised=Endpoint("192.168.1.5", 8000),
+        self_connect=Probe(BEHIND, reach, detail),
+        connections=None,
+        heard=None,
+    )
+
+
 def ungranted(**more: Any) -> Facts:
     usual = {"status": Status.SUBSCRIBING, "granted_for": None, "sid": "", "duration": None}
     return facts(**(usual | more))
@@ -244,6 +258,56 @@ SHAPES = {
         (
             "no event from 192.168.1.20 in 5 s for this service, although events of its other "
             "services arrive"
+        ),
+    ),
+    "a web server that is not running": (
+        behind(Reach.REFUSED),
+        Verdict.WEB_SERVER_AWAY,
+        (
+            "no event from 192.168.1.20 in 5 s: from here, nothing answers at "
+            "http://192.168.1.5:8000/events/{token}: it refuses connections"
+        ),
+    ),
+    "a web server whose name nobody knows": (
+        behind(Reach.UNRESOLVED),
+        Verdict.WEB_SERVER_AWAY,
+        "nothing answers at http://192.168.1.5:8000/events/{token}: it is a name that does not",
+    ),
+    "a web server without the application": (
+        behind(Reach.SOMEBODY_ELSE, "status 404"),
+        Verdict.NOT_PASSED_ON,
+        (
+            "something else answers at http://192.168.1.5:8000/events/{token} (status 404), and "
+            "what is sent there does not come to this control point"
+        ),
+    ),
+    "another program in place of the web server": (
+        behind(Reach.SOMEBODY_ELSE),
+        Verdict.NOT_PASSED_ON,
+        "something else answers at http://192.168.1.5:8000/events/{token}, and what",
+    ),
+    "a web server that changes the path": (
+        behind(Reach.CHANGED, "not the path, which names the subscription"),
+        Verdict.NOT_PASSED_ON,
+        (
+            "the web server at http://192.168.1.5:8000/events/{token} passes requests on, but not "
+            "the path, which names the subscription"
+        ),
+    ),
+    "a web server that nobody has tried": (
+        facts(callback_url=BEHIND, self_connect=None, heard=None, connections=None),
+        Verdict.CALLBACK_OVERRIDE,
+        (
+            "no event from 192.168.1.20 in 5 s: it was told to send to 192.168.1.5:41234, as "
+            "callback_url says"
+        ),
+    ),
+    "a web server that works, and a firewall": (
+        behind(Reach.ACCEPTED),
+        Verdict.UNHEARD,
+        (
+            "in 5 s, although the web server at 192.168.1.5:8000 passes on what is sent from here: "
+            "a firewall drops"
         ),
     ),
     "an override that leads nowhere": (
@@ -475,6 +539,7 @@ def any_facts(draw: st.DrawFn) -> Facts:
         duration=maybe(st.just(1800.0)),
         advertised=maybe(st.builds(Endpoint, hosts, st.just(41234))),
         callback_host=maybe(hosts),
+        callback_url=maybe(st.just(BEHIND)),
         tried=draw(st.sampled_from([(), ("10.1.0.5:1",)])),
         self_connect=maybe(probes),
         own=tuple(draw(st.sets(st.sampled_from([LO, ETH0, ETH1, WG0, DOCKER0, INSIDE, LINK])))),
@@ -520,6 +585,9 @@ def test_whatever_is_known_there_is_a_verdict_and_it_claims_no_more(known: Facts
             Verdict.DEVICE_SILENT,
             Verdict.CONNECTION_REFUSED,
         )
+    if known.callback_url is not None:
+        settings_of_a_listener = ("--port", "--callback", "callback_host", "interface=", "port=")
+        assert not any(each in diagnosis.advice for each in settings_of_a_listener)
     if not known.own:
         assert diagnosis.verdict not in (
             Verdict.CONTAINER,
@@ -587,6 +655,7 @@ def test_the_line_of_callback_says_why_this_address() -> None:
     assert line("CALLBACK", callback_host="192.168.1.5") == (
         "192.168.1.5:41234 (callback_host=192.168.1.5)"
     )
+    assert line("CALLBACK", callback_url=BEHIND) == f"192.168.1.5:41234 (callback_url={BEHIND})"
     assert line("CALLBACK", own=(v6,), advertised=Endpoint("2001:db8::5", 1)) == (
         "[2001:db8::5]:1 (IPv6, the address of eth0 from which SUBSCRIBE was sent)"
     )

@@ -44,6 +44,9 @@ class Reach(enum.Enum):
     UNRESOLVED = "is a name that does not resolve"
     SOMEBODY_ELSE = "is answered by another program"
     """At the address of our own listener, another program answers."""
+    CHANGED = "changes what it passes on"
+    """At the URL in CALLBACK, a web server passes requests on. Events would be refused as they come
+    out."""
 
 
 class Probe(NamedTuple):
@@ -110,7 +113,9 @@ class Facts:
     advertised: Endpoint | None = None
     callback_host: str | None = None
     callback_port: int | None = None
-    """The overrides of the application, for ``advertised``."""
+    callback_url: str | None = None
+    """The overrides of the application, for ``advertised``. With ``callback_url`` a web server or a
+    proxy may be in front."""
     tried: tuple[str, ...] = ()
     """The addresses that CALLBACK named before, without an event at any."""
     listening: tuple[Endpoint, ...] = ()
@@ -172,9 +177,10 @@ class Facts:
 
     @property
     def overrides(self) -> dict[str, object]:
-        """Which of ``callback_host`` and ``callback_port`` the application has set."""
-        both = {"callback_host": self.callback_host, "callback_port": self.callback_port}
-        return {name: value for name, value in both.items() if value is not None}
+        """Which of the overrides the application has set."""
+        names = ("callback_host", "callback_port", "callback_url")
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in values if value is not None}
 
     def lines(self) -> tuple[tuple[str, str], ...]:
         """All facts as (name, text), for people. Texts of peers in them are escaped."""
@@ -318,6 +324,8 @@ def known_facts(
         remote = None if record.remote is None else record.remote.host
         device = remote if literal is None else str(literal)
     known = None if history is None or device is None else history.of(device) or AddressHistory()
+    if known is not None and policy.callback.is_whole and not known.connections:
+        known = None  # a proxy may have connected in place of the device
     refused = None
     if history is not None:
         for_path = history.refused_for(record.path) if record.path else None
@@ -363,6 +371,7 @@ def known_facts(
         advertised=advertised,
         callback_host=policy.callback_host,
         callback_port=policy.callback_port,
+        callback_url=policy.callback_url,
         tried=tuple(tried),
         own=addresses,
         connections=None if known is None else known.connections,

@@ -67,6 +67,8 @@ class Verdict(enum.Enum):
     LISTENER_FULL = "listener-full"
     NEVER_SENDS = "never-sends"
     CUT_SHORT = "cut-short"
+    WEB_SERVER_AWAY = "web-server-away"
+    NOT_PASSED_ON = "not-passed-on"
     CALLBACK_OVERRIDE = "callback-override"
     ADDRESS_GONE = "address-gone"
     NOT_LISTENING = "not-listening"
@@ -101,21 +103,24 @@ class Diagnosis(NamedTuple):
 
 class Rule(NamedTuple):
     """One rule: ``verdict`` is given if ``applies`` returns True, with the sentence of ``says``.
-    ``to_do`` is the advice; ``suggests`` adds to it by the facts. ``docs/diagnosis.md`` has the
-    advice and the meaning of the verdict."""
+    ``to_do`` is the advice, ``behind`` the one to a program that has set ``callback_url``;
+    ``suggests`` adds to it by the facts. ``docs/diagnosis.md`` has the advice and the meaning of
+    the verdict."""
 
     verdict: Verdict
     applies: Callable[[Facts], bool]
     says: Callable[[Facts], str]
     to_do: str = ""
     suggests: Callable[[Facts], str] = lambda _: ""
+    behind: str = ""
 
 
 def diagnose(facts: Facts) -> Diagnosis:
     """The verdict on ``facts``: that of the first of :data:`RULES` that applies. The last one
     always applies."""
     rule = next(rule for rule in RULES if rule.applies(facts))
-    advice = rule.to_do + rule.suggests(facts)
+    to_do = rule.behind if rule.behind and facts.callback_url is not None else rule.to_do
+    advice = to_do + rule.suggests(facts)
     return Diagnosis(rule.verdict, printable(rule.says(facts)), printable(advice), facts)
 
 
@@ -282,6 +287,36 @@ def _override(facts: Facts) -> str:
     return said if facts.self_connect is None else f"{said}, and from here {facts.self_connect}"
 
 
+def _is_web_server_away(facts: Facts) -> bool:
+    reaches = Reach.REFUSED, Reach.SILENT, Reach.UNREACHABLE, Reach.UNRESOLVED
+    return facts.callback_url is not None and _probed(facts.self_connect, *reaches)
+
+
+def _web_server_away(facts: Facts) -> str:
+    probe = facts.self_connect
+    assert probe is not None
+    how = str(probe).removeprefix(probe.where)
+    return f"{_granted(facts)}: from here, nothing answers at {probe.where}: it{how}"
+
+
+def _is_not_passed_on(facts: Facts) -> bool:
+    reaches = Reach.SOMEBODY_ELSE, Reach.CHANGED
+    return facts.callback_url is not None and _probed(facts.self_connect, *reaches)
+
+
+def _not_passed_on(facts: Facts) -> str:
+    probe = facts.self_connect
+    assert probe is not None
+    if probe.reach is Reach.CHANGED:
+        where = f"the web server at {probe.where}"
+        return f"{_granted(facts)}: {where} passes requests on, but {probe.detail}"
+    detail = f" ({probe.detail})" if probe.detail else ""
+    return (
+        f"{_granted(facts)}: something else answers at {probe.where}{detail}, and what is "
+        "sent there does not come to this control point"
+    )
+
+
 def _is_address_gone(facts: Facts) -> bool:
     literal = _literal(facts)
     own = not facts.own or facts.own_advertised is not None
@@ -345,14 +380,19 @@ def _router(facts: Facts) -> str:
 
 def _unheard(facts: Facts) -> str:
     where = _where(facts)
-    answers = _probed(facts.self_connect, Reach.ACCEPTED)
-    listens = f", although the listener answers at {where} from here" if answers else ""
+    listens = ""
+    if _probed(facts.self_connect, Reach.ACCEPTED):
+        listens = f", although the listener answers at {where} from here"
+        if facts.callback_url is not None:
+            listens = f", although the web server at {where} passes on what is sent from here"
     tried = f" (nor at {', '.join(facts.tried)})" if facts.tried else ""
     why = f"a firewall drops what it sends to {where}" if facts.near else f"it cannot reach {where}"
     return f"{_granted(facts)}{tried}{listens}: {why}, or {'it ' if facts.near else ''}never sends"
 
 
 # --- the table ---
+
+_BEHIND = "give callback_url the address of this machine in the device's network"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -479,11 +519,27 @@ RULES: tuple[Rule, ...] = (
         "its events, which only its maker can mend",
     ),
     Rule(
+        Verdict.WEB_SERVER_AWAY,
+        _is_web_server_away,
+        _web_server_away,
+        "is the web server running, and the application mounted there? A firewall may drop what is "
+        "sent to it, and some routers let nobody inside use their outer address",
+    ),
+    Rule(
+        Verdict.NOT_PASSED_ON,
+        _is_not_passed_on,
+        _not_passed_on,
+        "mount the application at the path of callback_url, for the method NOTIFY; pass the path "
+        "and HOST on as they came, or leave {token} out of callback_url and name HOST in hosts=",
+    ),
+    Rule(
         Verdict.CALLBACK_OVERRIDE,
         lambda facts: bool(facts.overrides) and not _probed(facts.self_connect, Reach.ACCEPTED),
         _override,
         "look at --callback-host and --callback-port, and at what forwards there; some routers let "
         "nobody inside use it",
+        behind="look whether the web server runs there and passes requests on to receive(); "
+        "diagnose() tries that",
     ),
     Rule(
         Verdict.ADDRESS_GONE,
@@ -511,6 +567,7 @@ RULES: tuple[Rule, ...] = (
             "where only programs of this machine, outside of containers, get to; or it never sends",
         ),
         "use the device's own address in the URL, or pass --callback-host (callback_host=)",
+        behind=_BEHIND,
     ),
     Rule(
         Verdict.CONTAINER,
@@ -518,6 +575,8 @@ RULES: tuple[Rule, ...] = (
         _container,
         "pass --callback-host (callback_host=) with the address of the machine and publish the "
         "port (--port), or run the container in the host's network",
+        behind="give callback_url the address of the machine outside of the container, and publish "
+        "the port of the web server",
     ),
     Rule(
         Verdict.VPN,
@@ -526,6 +585,7 @@ RULES: tuple[Rule, ...] = (
         "take the device's network out of the VPN, or pass --callback-host (callback_host=) with "
         "an address that the device can reach",
         _alternative,
+        behind="give callback_url an address that the device can reach",
     ),
     Rule(
         Verdict.OTHER_INTERFACE,
@@ -533,6 +593,7 @@ RULES: tuple[Rule, ...] = (
         _other_interface,
         "pass --callback-host (callback_host=), or interface=",
         _alternative,
+        behind=_BEHIND,
     ),
     Rule(
         Verdict.LINK_LOCAL,
@@ -541,12 +602,15 @@ RULES: tuple[Rule, ...] = (
             facts, "a link-local address, which means nothing without an interface"
         ),
         "use the device's IPv4 address, or a global IPv6 one, in the URL",
+        behind="give callback_url an IPv4 address of this machine, or a global IPv6 one",
     ),
     Rule(
         Verdict.ROUTER_BETWEEN,
         lambda facts: _far(facts) is not None and not facts.near,
         _router,
         "forward a port on the router and pass --callback-host and --callback-port, or bring both "
+        "into one network",
+        behind="give callback_url the address and the port that the router forwards, or bring both "
         "into one network",
     ),
     Rule(
@@ -555,5 +619,7 @@ RULES: tuple[Rule, ...] = (
         _unheard,
         "open the port in the firewall (--port fixes it to a number or a range), and try another "
         "control point on this machine",
+        behind="open the port of the web server in the firewall, and try another control point on "
+        "this machine",
     ),
 )
