@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
 
 import pytest
@@ -64,6 +66,7 @@ PUBLIC = {
         argument
         host
     """,
+    "propchange.asgi": "application",
     "propchange.cohen3": """
         Event
         EventProtocol
@@ -305,6 +308,15 @@ def test_the_class_has_these_public_members_and_no_other(name):
         if cls.__module__.startswith("propchange."):
             members.update(re.findall(r"self\.(\w+)\b[^=\n]* = ", inspect.getsource(cls)))
     assert {each for each in members if not each.startswith("_")} == set(MEMBERS[name].split())
+
+
+def test_the_package_imports_none_of_its_optional_modules_and_no_other_package_for_them():
+    optional = ("asgi", "blocking", "cohen3", "dropin", "twisted")
+    others = ("aiohttp", "async_upnp_client", "soco", "starlette", "twisted", "uvicorn")
+    names = (*(f"propchange.{name}" for name in optional), *others)
+    program = f"import sys, propchange; print([n for n in {names} if n in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert found.stdout == b"[]\n"
 
 
 def test_every_exception_is_public():

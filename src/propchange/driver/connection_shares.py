@@ -23,20 +23,32 @@ from itertools import chain
 from typing import Protocol, TypeVar
 
 from propchange.core.limits import Limits
-from propchange.core.wire.messages import address_block
-from propchange.driver.runtime import Transport
+from propchange.core.wire.messages import Endpoint, address_block
 
 KNOWN_SECONDS = 1.0
 """Seconds for which the known addresses are remembered. They are needed when there is no room, in a
 flood thousands of times a second."""
 
 
+class HasPeer(Protocol):
+    """What knows the other end of a connection."""
+
+    @property
+    def peer(self) -> Endpoint:
+        """The other end."""
+
+
 class Shared(Protocol):
     """A connection that takes a share."""
 
-    transport: Transport
-    held_bytes: int
-    """Bytes in memory of requests that are not answered yet, and of answers that are not read."""
+    @property
+    def transport(self) -> HasPeer:
+        """What knows the peer."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in memory of requests that are not answered yet, and of answers that are not
+        read."""
 
 
 C = TypeVar("C", bound=Shared)

@@ -51,6 +51,7 @@ from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
+from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
@@ -149,6 +150,13 @@ class SubscriberDriver:
             wasted=self._connection_wasted,
             known=self._device_addresses,
             excluded=self.addresses.excludes,
+        )
+        self.bodies = PassedBodies(
+            limits,
+            runtime.now,
+            known=self._device_addresses,
+            history=self.history,
+            cut=self.request_cut,
         )
         self.tasks = Tasks(runtime)
         self._polls = RunningPolls(

@@ -12,6 +12,7 @@ from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import EMPTY
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.links import EVERYTHING
+from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.sightings import S, Sightings
 
 
@@ -71,6 +72,13 @@ class ControlPointView(ABC, Generic[S]):
         except RuntimeError:
             return Response(503, (EMPTY,), close=True)
         return driver.receive(request)
+
+    @property
+    def _passed_bodies(self) -> PassedBodies | None:
+        try:
+            return self._begun().bodies
+        except RuntimeError:
+            return None
 
     def devices(self, type: str | None = None) -> Sightings[S]:
         """Sightings of root devices, for ``async for``: first the present devices, then each that

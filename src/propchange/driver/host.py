@@ -454,7 +454,13 @@ class DeviceHost:
             )
             self._addresses = ListeningAddresses(runtime, self._listener, chosen, limits)
         self.passed = PassedRequests(
-            runtime, self._respond, limits=limits, sent=self._sent, lost=self._lost, headers=headers
+            runtime,
+            self._respond,
+            limits=limits,
+            sent=self._sent,
+            lost=self._lost,
+            headers=headers,
+            known=self.publication.addresses,
         )
         self._announcing = None
         if announcing.announce:

@@ -17,6 +17,7 @@ from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.host import DeviceHost, Tap
 from propchange.driver.machine import Interfaces, product
+from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
 from propchange.upnp.device import Device, check_actions, check_device, place_device
@@ -136,6 +137,10 @@ class HostedDeviceView:
     def subscriptions(self) -> tuple[Subscription, ...]:
         """The present subscriptions, oldest first. Do not change them."""
         return tuple(self._opened().publication.protocol.subscriptions)
+
+    @property
+    def _passed_bodies(self) -> PassedBodies | None:
+        return None if self._host is None else self._host.passed.bodies
 
     def response_sent(self, response: Response) -> None:
         """Tell that all bytes of ``response``, which :meth:`receive` has returned, have left: the

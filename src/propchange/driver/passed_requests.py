@@ -8,19 +8,21 @@ become a 500, and an answer that takes time runs to its end even if nobody waits
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import EMPTY, judge_size
+from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Future, Runtime, Tasks, settle
 
 
 class PassedRequests:
     """Answers requests by ``respond``. ``sent`` and ``lost`` are called with the responses that
-    have left or cannot leave. ``headers`` returns the headers of the answers that are made here.
-    Make and use it in the thread of the loop, and in the end call :meth:`close`."""
+    have left or cannot leave. ``headers`` returns the headers of the answers that are made here,
+    ``known`` the addresses with subscriptions. Make and use it in the thread of the loop, and in
+    the end call :meth:`close`."""
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class PassedRequests:
         sent: Callable[[Response], object],
         lost: Callable[[Response], object],
         headers: Callable[[], HeaderPairs],
+        known: Callable[[], Collection[str]],
     ) -> None:
         self._runtime = runtime
         self._respond = respond
@@ -42,6 +45,8 @@ class PassedRequests:
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
         self._closing = False
+        self.bodies = PassedBodies(limits, runtime.now, known=known, headers=headers)
+        """The bodies of the requests that are not passed on yet."""
 
     def receive(self, request: Request) -> Response | Awaitable[Response]:
         """The response to ``request``, or an awaitable of it. Does not raise for what a peer has

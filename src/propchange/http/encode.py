@@ -70,6 +70,22 @@ def encode_response(response: Response, *, head_only: bool = False) -> bytes:
     return b"%b\r\n\r\n%b" % (_joined(lines), b"" if head_only else body)
 
 
+def response_headers(response: Response, *, connection: bool = True) -> HeaderPairs:
+    """The header pairs of a response that another server writes, with names in lower case.
+    CONTENT-LENGTH is added as by :func:`encode_response`, and CONNECTION if the response closes the
+    connection. Without ``connection`` that field is left out, as HTTP/2 wants it. Raises
+    LocalProtocolError as :func:`encode_response`."""
+    lines = [b""]
+    pairs = [(name.lower(), value) for name, value in response.headers]
+    status, body = response.status, response.body
+    if not _append_headers(lines, pairs, body) and status >= 200 and status != 204:
+        pairs.append((b"content-length", b"%d" % len(body)))
+    _joined(lines)
+    if response.close and b"connection" not in response.fields:
+        pairs.append((b"connection", b"close"))
+    return pairs if connection else [pair for pair in pairs if pair[0] != b"connection"]
+
+
 def _append_headers(lines: list[bytes], headers: HeaderPairs, body: bytes) -> bool:
     """Append the headers to ``lines``. True when CONTENT-LENGTH is one of them."""
     measured = False

@@ -61,7 +61,7 @@ class RequestParser(MessageParser[Request]):
 
     _HEAD_END = re.compile(rb"\r\n\r\n")
 
-    def __init__(self, limits: Limits, *, peer: Endpoint, local: Endpoint) -> None:
+    def __init__(self, limits: Limits, *, peer: Endpoint | None, local: Endpoint | None) -> None:
         super().__init__(limits)
         self._peer = peer
         self._local = local
