@@ -1,0 +1,85 @@
+"""Plays a fault and measures how each program comes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from lab.integrations.bench import Bench, ScriptedRenderer, State
+from lab.integrations.plays import Fault
+
+__all__ = ["Measured", "measure", "scripted"]
+
+
+class Measured(NamedTuple):
+    """How one program came through one fault. Seconds from the end of the fault until it had the
+    state of the device, by an event and by a poll; None: not while it was watched, ``watched``
+    seconds."""
+
+    fault: str
+    program: str
+    installed: bool
+    by_event: float | None
+    by_poll: float | None
+    lost: bool
+    """Whether it got an event without variables."""
+    watched: float
+    subscribes: int | None
+    """How often it sent SUBSCRIBE meanwhile, if the device counts that."""
+
+
+def scripted(duration: int) -> Callable[[Bench], ScriptedRenderer]:
+    """Makes the scripted renderer, which grants ``duration`` seconds."""
+
+    def make(bench: Bench) -> ScriptedRenderer:
+        return ScriptedRenderer(bench, duration)
+
+    return make
+
+
+def measure(
+    fault: Fault,
+    programs: Sequence[tuple[str, bool]],
+    make: Callable[[Bench], Any],
+    *,
+    patience: float,
+    every: float = 1.0,
+) -> list[Measured]:
+    """Play ``fault`` once, with all ``programs`` at one device, and watch them for ``patience``
+    seconds afterwards, or until all of them are back. There is an event ``every`` seconds."""
+    with Bench(programs, make) as bench:
+        fault(bench)
+        states: list[State] = []
+
+        def all_are_back() -> bool:
+            return all(each.right_since(states, bench.ended, "event") for each in bench.followers)
+
+        while time.monotonic() < bench.ended + patience:
+            states.append(bench.device.change())
+            bench.wait(every)
+            if all_are_back():
+                break
+        # And who is back follows.
+        last = bench.device.change()
+        bench.wait_until(lambda: bench.all_right(last), 2)
+        watched = time.monotonic() - bench.ended
+        asked = bench.device.asked() if hasattr(bench.device, "asked") else {}
+        measured = []
+        for each in bench.followers:
+            event, poll = (each.right_since(states, bench.ended, by) for by in ("event", "poll"))
+            if event is not None and not each.is_right(last):
+                event = None
+            measured.append(
+                Measured(
+                    fault.__name__,
+                    each.name,
+                    each.installed,
+                    None if event is None else event - bench.ended,
+                    None if poll is None else poll - bench.ended,
+                    each.lost(bench.began),
+                    watched,
+                    asked.get(each.listens),
+                )
+            )
+        return measured
