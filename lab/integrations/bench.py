@@ -68,6 +68,8 @@ class ScriptedRenderer:
     """The renderer of ``lab/scripted_renderer.py`` on the device host of a bench. It grants
     ``duration`` seconds."""
 
+    name = "scripted"
+
     def __init__(self, bench: Bench, duration: int) -> None:
         self.duration = duration
         self.port = 8200

@@ -25,6 +25,7 @@ PORT = 49152
 class _Daemon:
     """A program of Debian's, on the device host of a bench."""
 
+    name = ""
     package = ""
     command: tuple[str, ...] = ()
 
@@ -90,6 +91,10 @@ class _Daemon:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def asked(self) -> dict[str, int]:
+        """It does not count."""
+        return {}
+
     def change(self) -> State:
         """Another state: an event."""
         raise NotImplementedError
@@ -121,6 +126,7 @@ class _Renderer(_Daemon):
 class Rygel(_Renderer):
     """Rygel, a media renderer on GUPnP"""
 
+    name = "Rygel"
     package = "rygel"
     command = ("dbus-run-session", "--", "rygel")
 
@@ -133,6 +139,7 @@ class Rygel(_Renderer):
 class GMediaRender(_Renderer):
     """GMediaRender, a media renderer on libupnp"""
 
+    name = "GMediaRender"
     package = "gmediarender"
     command = ("gmediarender",)
 
@@ -143,6 +150,7 @@ class GMediaRender(_Renderer):
 class MiniUPnPd(_Daemon):
     """miniupnpd, a router; its external address changes"""
 
+    name = "miniupnpd"
     package = "miniupnpd-nftables"
     command = ("miniupnpd",)
 
@@ -174,4 +182,5 @@ class MiniUPnPd(_Daemon):
         return self.state
 
 
-DEVICES = {"rygel": Rygel, "gmediarender": GMediaRender, "miniupnpd": MiniUPnPd}
+DEVICES = {each.name: each for each in (Rygel, GMediaRender, MiniUPnPd)}
+"""All of them."""

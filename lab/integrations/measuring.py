@@ -18,6 +18,7 @@ class Measured(NamedTuple):
     seconds."""
 
     fault: str
+    device: str
     program: str
     installed: bool
     by_event: float | None
@@ -25,8 +26,8 @@ class Measured(NamedTuple):
     lost: bool
     """Whether it got an event without variables."""
     watched: float
-    subscribes: int | None
-    """How often it sent SUBSCRIBE meanwhile, if the device counts that."""
+    subscribes: float | None
+    """How often in a second it sent SUBSCRIBE, if the device counts that."""
 
 
 def scripted(duration: int) -> Callable[[Bench], ScriptedRenderer]:
@@ -49,6 +50,7 @@ def measure(
     """Play ``fault`` once, with all ``programs`` at one device, and watch them for ``patience``
     seconds afterwards, or until all of them are back. There is an event ``every`` seconds."""
     with Bench(programs, make) as bench:
+        entered, asked_before = time.monotonic(), bench.device.asked()
         fault(bench)
         states: list[State] = []
 
@@ -64,7 +66,7 @@ def measure(
         last = bench.device.change()
         bench.wait_until(lambda: bench.all_right(last), 2)
         watched = time.monotonic() - bench.ended
-        asked = bench.device.asked() if hasattr(bench.device, "asked") else {}
+        lasted, asked = time.monotonic() - entered, bench.device.asked()
         measured = []
         for each in bench.followers:
             event, poll = (each.right_since(states, bench.ended, by) for by in ("event", "poll"))
@@ -73,13 +75,16 @@ def measure(
             measured.append(
                 Measured(
                     fault.__name__,
+                    bench.device.name,
                     each.name,
                     each.installed,
                     None if event is None else event - bench.ended,
                     None if poll is None else poll - bench.ended,
                     each.lost(bench.began),
                     watched,
-                    asked.get(each.listens),
+                    (asked[each.listens] - asked_before.get(each.listens, 0)) / lasted
+                    if each.listens in asked
+                    else None,
                 )
             )
         return measured

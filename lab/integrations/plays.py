@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lab.integrations.bench import US, US_MOVED, Bench
 
-__all__ = ["FAULTS", "Fault"]
+__all__ = ["DURATION", "DURATIONS", "FAULTS", "ON_DEVICES", "Fault"]
 
 Fault = Callable[[Bench], None]
 
@@ -172,6 +172,18 @@ def twice(bench: Bench) -> None:
         bench.wait(EXPIRED + RENEWAL)
 
 
+def short_grant(bench: Bench) -> None:
+    """The device grants 30 s, and not the 9 minutes that the profile asks for"""
+    with bench.fault():
+        bench.wait(2 * RENEWAL)
+
+
+DURATION = 66
+"""Seconds that the scripted renderer grants: the profile renews a minute before the end."""
+
+DURATIONS: dict[Fault, int] = {short_grant: 30}
+"""Where it grants another time."""
+
 FAULTS: tuple[Fault, ...] = (
     restart,
     unheard_restart,
@@ -191,4 +203,8 @@ FAULTS: tuple[Fault, ...] = (
     our_address,
     suspended,
     twice,
+    short_grant,
 )
+
+ON_DEVICES: tuple[Fault, ...] = (restart, unheard_restart, goodbye, firewall, cable)
+"""Those that are played on real devices too."""
