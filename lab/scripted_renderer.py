@@ -9,7 +9,8 @@ one line for each command of its stdin:
 ``mute 0``, ``1``   the same for Mute
 ``lose 0``, ``1``   another Mute, and the event of it is lost: SEQ counts it
 ``rules {…}``       break these rules from now on, and no other; see RULES
-``byebye``          say goodbye (SSDP)
+``alive``           announce itself (SSDP), as it does when it starts
+``byebye``          say goodbye
 ``forget``          forget the subscriptions, as a restart does
 ``counts``          the SUBSCRIBE requests so far: address and port of CALLBACK -> number
 =================== ==============================================================================
@@ -122,6 +123,7 @@ class Subscriber:
         self.sid = sid
         self.service = service
         self.callback = callback
+        self.until = 0.0
         self.seq = itertools.count()
         self.turn = asyncio.Lock()
 
@@ -182,6 +184,9 @@ class Renderer:
     def do_rules(self, argument: str) -> None:
         self.rules = json.loads(argument)
         assert self.rules.keys() <= RULES.keys()
+
+    def do_alive(self, _: str) -> None:
+        self.announce("ssdp:alive")
 
     def do_byebye(self, _: str) -> None:
         self.announce("ssdp:byebye")
@@ -256,6 +261,9 @@ class Renderer:
         )
 
     async def subscribe(self, service: str, fields: dict[str, str]) -> bytes:
+        now = asyncio.get_running_loop().time()
+        for each in [each for each in self.subscribers.values() if each.until < now]:
+            del self.subscribers[each.sid]
         if sid := fields.get("SID"):
             known = self.subscribers.get(sid)
             if known is not None:
@@ -271,6 +279,7 @@ class Renderer:
         if status := self.rules.get("subscribe"):
             return self.response(status)
         subscriber = Subscriber(f"uuid:{self.boot}-{next(self.sids)}", service, callback)
+        subscriber.until = now + self.duration
         self.subscribers[subscriber.sid] = subscriber
         if self.rules.get("early"):
             await self.notify(subscriber)
@@ -279,6 +288,7 @@ class Renderer:
         return self.granted(subscriber)
 
     def granted(self, subscriber: Subscriber) -> bytes:
+        subscriber.until = asyncio.get_running_loop().time() + self.duration
         return self.response(200, SID=subscriber.sid, TIMEOUT=f"Second-{self.duration}")
 
     # --- events ---
@@ -287,6 +297,8 @@ class Renderer:
         """An event of these variables; of all without any."""
         await asyncio.sleep(wait)
         async with subscriber.turn:
+            if subscriber.until < asyncio.get_running_loop().time():
+                return
             number = next(subscriber.seq)
             if subscriber.service != "RenderingControl" and number:
                 return  # nothing of it changes

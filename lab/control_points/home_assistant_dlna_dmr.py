@@ -127,6 +127,7 @@ async def main(location: str) -> None:
         listener = SsdpListener(async_callback=entity.heard, source=(address, 0))
         await listener.async_start()
         await entity.connect(location)
+        await listener.async_search()
         assert entity.server is not None
         tell(ready=urlsplit(entity.server.callback_url).netloc)
         await poll_until_the_end(entity.update, 10)

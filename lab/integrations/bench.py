@@ -102,6 +102,10 @@ class ScriptedRenderer:
         self.ask("byebye")
         self.program.stop()
 
+    def announce(self) -> None:
+        """Say that it is there."""
+        self.ask("alive")
+
     def close(self) -> None:
         """The bench ends its program."""
 
@@ -169,6 +173,7 @@ class Bench:
             for (name, installed), program in zip(self._names, started, strict=True):
                 ready = program.read("ready", timeout=60)["ready"]  # several start at once
                 self.followers.append(Follower(name, installed, program, ready))
+            self.device.announce()
             state = self.device.change()
             if not self.wait_until(lambda: self.all_right(state), 10):
                 heard = {each[:2]: each.program.lines[-5:] for each in self.followers}

@@ -75,6 +75,9 @@ class _Daemon:
         """Gently: it says goodbye, if it does."""
         self._end(signal.SIGTERM)
 
+    def announce(self) -> None:
+        """It answers the searches of the programs."""
+
     def close(self) -> None:
         self._end(signal.SIGKILL)
         shutil.rmtree(self.folder)

@@ -16,6 +16,9 @@ RENEWAL = 10
 EXPIRED = 75
 """Seconds: longer than what the device grants."""
 
+ASLEEP = 140
+"""Seconds: so long after the end of its grant, the profile takes a subscription for stale."""
+
 
 def restart(bench: Bench) -> None:
     """The device is killed and started again, and announces itself"""
@@ -153,12 +156,12 @@ def our_address(bench: Bench) -> None:
 
 
 def suspended(bench: Bench) -> None:
-    """The program is suspended for longer than the grant (SIGSTOP); the state changes meanwhile"""
+    """The program sleeps for twice the grant (SIGSTOP); the state changes meanwhile"""
     with bench.fault():
         for follower in bench.followers:
             follower.program.freeze()
         bench.device.change_mute()
-        bench.wait(EXPIRED)
+        bench.wait(ASLEEP)
         for follower in bench.followers:
             follower.program.thaw()
 

@@ -1,0 +1,101 @@
+"""Play the faults and print how each program came through, without and with propchange.
+
+    python -m lab.integrations [--fault NAME] [--program NAME] [--devices] [--write]
+
+As root, from the root of the repository. It takes ten minutes, or with --devices twenty; most of
+them are waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lab.integrations.devices import DEVICES
+from lab.integrations.measuring import Measured, measure, scripted
+from lab.integrations.plays import DURATION, DURATIONS, FAULTS, ON_DEVICES, Fault
+from lab.integrations.table import side_by_side
+from lab.programs import Missing
+
+PAGE = Path(__file__).parents[2] / "docs" / "home-assistant.md"
+RENDERERS = ("dlna_dmr", "samsungtv", "music_assistant")
+
+
+def main() -> None:
+    description, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.integrations",
+        description=description,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = {fault.__name__: fault for fault in FAULTS}
+    parser.add_argument("--fault", action="append", choices=names, help="this one; repeatable")
+    parser.add_argument("--program", action="append", choices=[*RENDERERS, "upnp"])
+    parser.add_argument("--devices", action="store_true", help="on Rygel, GMediaRender, miniupnpd")
+    parser.add_argument("--only", choices=["original", "propchange"])
+    parser.add_argument("--patience", type=float, default=80.0, help="seconds to watch: 80")
+    parser.add_argument("--jobs", type=int, default=4, help="faults played at once: 4")
+    parser.add_argument("--write", action="store_true", help="put the table into the docs")
+    wanted = parser.parse_args()
+    beneath = [False, True]
+    if wanted.only:
+        beneath = [wanted.only == "propchange"]
+    faults = [names[name] for name in wanted.fault or names]
+    plays: list[tuple[Fault, Callable[..., Any], list[str]]]
+    if wanted.devices:
+        plays = [
+            (fault, make, ["upnp"] if name == "miniupnpd" else ["dlna_dmr", "samsungtv"])
+            for fault in faults
+            if fault in ON_DEVICES
+            for name, make in DEVICES.items()
+        ]
+    else:
+        plays = [
+            (fault, scripted(DURATIONS.get(fault, DURATION)), list(RENDERERS)) for fault in faults
+        ]
+
+    def play(fault: Fault, make: Callable[..., Any], programs: list[str]) -> list[Measured]:
+        chosen = [each for each in wanted.program or programs if each in programs]
+        both = [(name, installed) for name in chosen for installed in beneath]
+        every = 5.0 if wanted.devices else 1.0
+        return measure(fault, both, make, patience=wanted.patience, every=every)
+
+    began = time.monotonic()
+    played: list[Measured] = []
+    with ThreadPoolExecutor(wanted.jobs) as jobs:
+        for job in [jobs.submit(play, *each) for each in plays]:
+            try:
+                played += job.result()
+            except Missing as error:
+                jobs.shutdown(cancel_futures=True)
+                sys.exit(str(error))
+            print(".", end="", file=sys.stderr, flush=True)
+    print(f" {len(plays)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    versions = (
+        f"async-upnp-client {version('async-upnp-client')}, propchange {version('propchange')}"
+    )
+    table = [
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {versions}, Python {sys.version.split()[0]}.",
+        "",
+    ]
+    table += side_by_side(faults, played, by_device=wanted.devices)
+    print("\n".join(table))
+    if wanted.write:
+        name = "devices" if wanted.devices else "scripted"
+        begin, end = (f"<!-- {name}: {word} -->\n" for word in ("begin", "end"))
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n" + "\n".join(table) + f"\n\n{end}{after}"
+        PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
