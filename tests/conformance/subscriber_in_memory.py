@@ -17,6 +17,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.requests import Failure, OutgoingRequest, addressed_to, redirect_url
 from propchange.core.wire.messages import Endpoint, Response
+from propchange.core.wire.messages import Request as HTTPRequest
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request, encode_response
 
@@ -38,7 +39,7 @@ class MemoryStage:
         self._protocol = SubscriberProtocol(
             new_token=lambda: f"path-{next(numbers)}",
             jitter=lambda: 0.5,
-            policy=SubscriberPolicy(uda=row.uda, **row.policy),
+            policy=self._policy(row),
             limits=self._limits,
         )
         self._requests: deque[tuple[OutgoingRequest, str, bytes]] = deque()
@@ -53,6 +54,13 @@ class MemoryStage:
             **row.subscription,
         )
         self._drain()
+
+    def _policy(self, row: SubscriberRow) -> SubscriberPolicy:
+        return SubscriberPolicy(uda=row.uda, **row.policy)
+
+    def _passed_on(self, request: HTTPRequest) -> HTTPRequest:
+        """``request`` as it comes to the protocol."""
+        return request
 
     def _drain(self) -> None:
         for outcome in self._protocol.take_outcomes():
@@ -145,7 +153,7 @@ class MemoryStage:
             data = body
         for piece in pieces(data, self._feed):
             for request in parser.feed(piece):
-                response = self._protocol.receive_notify(request, self._now)
+                response = self._protocol.receive_notify(self._passed_on(request), self._now)
                 written += encode_response(response)
                 ended = response.close
         if step.ends:
@@ -178,3 +186,23 @@ class MemoryStage:
     def shown(self, expected: Mapping[str, Any]) -> Mapping[str, Any]:
         found = shown(self._record)
         return {key: found[key] for key in expected}
+
+
+class MountedStage(MemoryStage):
+    """The same behind a web server that takes its mount from the path, and tells neither end of the
+    connection but the address of the device."""
+
+    def _policy(self, row: SubscriberRow) -> SubscriberPolicy:
+        url = f"http://{self._here}/mount/events/{{token}}"
+        return SubscriberPolicy(uda=row.uda, callback_url=url, **row.policy)
+
+    def _passed_on(self, request: HTTPRequest) -> HTTPRequest:
+        return HTTPRequest(
+            request.method,
+            request.target.removeprefix("/mount"),
+            request.headers,
+            request.body,
+            peer=request.peer,
+            http_version=request.http_version,
+            keep_alive=request.keep_alive,
+        )

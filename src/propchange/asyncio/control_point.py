@@ -38,8 +38,8 @@ class ControlPoint(ControlPointView[Sighting]):
     server of the program passes each request for that URL to :meth:`receive`.
     ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".
     ``hosts`` are further names that HOST of a NOTIFY may have.
-    ``require_device_source`` refuses events
-    that come from another address than the device's. ``friendly_name`` is the name of this control
+    ``require_device_source`` refuses events that come from another address than the device's: leave
+    it out behind a proxy. ``friendly_name`` is the name of this control
     point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
     outcome.
 

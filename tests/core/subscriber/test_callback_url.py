@@ -319,6 +319,16 @@ def test_a_web_page_is_refused() -> None:
     assert point.notify(target, more=((b"ORIGIN", b"http://192.168.1.5:8000"),)) == 200
 
 
+def test_a_required_source_must_be_known() -> None:
+    """A web server that does not say where a request came from vouches for nothing."""
+    lenient, strict = Point(), Point(require_device_source=True)
+    for point, statuses in ((lenient, [200, 200, 200]), (strict, [200, 412, 412])):
+        target = target_of(point.granted())
+        peers = (DEVICE._replace(port=5), None, Endpoint("127.0.0.1", 5))
+        found = [point.notify(target, seq=seq, peer=peer) for seq, peer in enumerate(peers)]
+        assert found == statuses
+
+
 def test_the_form_of_the_url_is_read_once() -> None:
     assert callback_of_url("http://Nas.Local:8000/x/{token}/y?z") == CallbackURL(
         "nas.local", 8000, "Nas.Local:8000", "/x/", "/y?z", has_token=True, is_whole=True

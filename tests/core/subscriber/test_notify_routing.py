@@ -340,10 +340,16 @@ def test_only_so_many_foreign_addresses_are_told() -> None:
 def test_without_an_address_to_compare_every_source_will_do() -> None:
     desk = Desk(SubscriberPolicy(require_device_source=True))
     record = desk.granted()
-    assert desk.status(record.path, peer=None) == 200
     record.device_host = None
     assert desk.status(record.path, peer=STRANGER) == 200
+    assert desk.status(record.path, peer=None) == 200
     assert desk.reported == []
+
+
+def test_a_source_that_nobody_knows_is_not_the_device() -> None:
+    for required, status in ((True, 412), (False, 200)):
+        desk = Desk(SubscriberPolicy(require_device_source=required))
+        assert desk.status(desk.granted().path, peer=None) == status
 
 
 def test_a_device_that_has_moved_may_send_before_its_answer_has_come() -> None:

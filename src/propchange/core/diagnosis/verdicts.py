@@ -258,7 +258,8 @@ _REFUSED_ADVICE = {
     Part.HEADER: f"its header is not that of an event (NT, NTS, SEQ): {_MAKER}",
     Part.HOST: "a proxy or a second network of the device may be the reason; hosts= admits other "
     "HOSTs",
-    Part.SOURCE: "leave out require_device_source if the device has several addresses",
+    Part.SOURCE: "leave out require_device_source if the device has several addresses, or if a "
+    "proxy is between",
     Part.SUBSCRIPTION: "the device uses a path or a SID that it was not given, perhaps of an "
     "earlier subscription, which ends by itself; if this continues, restart the device",
 }

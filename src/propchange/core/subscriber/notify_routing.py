@@ -418,10 +418,13 @@ class NotifyRouting:
             self.stop_waiting(record)
 
     def _is_foreign(self, record: SubscriptionRecord, peer: Endpoint | None) -> bool:
-        """Log a message from another address than the device's; True: it is to be refused."""
-        if peer is None or record.device_host is None or record.device_host == peer.host:
+        """Log a message from another address than the device's; True: it is to be refused, as is
+        one from an unknown address if the device's is required."""
+        if record.device_host is None:
             return False
         refused = self._policy.require_device_source
+        if peer is None or record.device_host == peer.host:
+            return refused and peer is None
         logged = record.foreign_sources
         if peer.host not in logged and len(logged) < _FOREIGN_SOURCES_LOGGED:
             logged.add(peer.host)
