@@ -81,6 +81,14 @@ PUBLIC = {
         unsubscribe
         web_server_port
     """,
+    "propchange.dropin.async_upnp_client": """
+        AiohttpNotifyServer
+        UpnpEventHandler
+        UpnpEventHandlerRegister
+        UpnpNotifyServer
+        install
+        uninstall
+    """,
     "propchange.core": """
         AdvertisedDevice
         Advertisement

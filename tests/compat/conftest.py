@@ -43,8 +43,8 @@ for name in collections.abc.__all__:
 """
 
 
-def missing(why: str) -> NoReturn:
-    reason = f"no environment with Cohen3: {why}"
+def missing(why: str, *, wanted: str = "environment with Cohen3") -> NoReturn:
+    reason = f"no {wanted}: {why}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)  # there is no registry here; never with CI=true
