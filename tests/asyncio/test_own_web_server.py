@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from propchange import ControlPoint, Request, Status
+from propchange import ConnectionFailed, ControlPoint, Request, Status
 from tests.outer_server import OuterServer
 
 
@@ -57,3 +57,38 @@ async def test_before_it_is_entered_it_answers_503_and_after_its_end_412() -> No
 def test_listen_false_says_what_to_write(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         ControlPoint(listen=False, **wrong)
+
+
+@pytest.mark.one_loop
+@pytest.mark.parametrize("interface", [None, "127.0.0.1", "lo"])
+async def test_discovery_takes_place_as_with_a_listener(interface: str | None) -> None:
+    async with (
+        ControlPoint(interface=interface) as listening,
+        ControlPoint(
+            interface=interface, listen=False, callback_url="http://127.0.0.1:8000/{token}"
+        ) as other,
+    ):
+        assert other.discovery_links == listening.discovery_links
+
+
+@pytest.mark.parametrize("interface", ["192.0.2.99", "fe80::1%nowhere", "nas.local"])
+async def test_an_interface_that_is_none_is_told(interface: str) -> None:
+    point = ControlPoint(
+        interface=interface, listen=False, callback_url="http://192.0.2.99:8000/{token}"
+    )
+    with pytest.raises(ConnectionFailed, match=f"{interface} is no address of this machine"):
+        await point.__aenter__()
+
+
+async def test_with_an_interface_subscribe_leaves_from_there(raw_device: Any) -> None:
+    async with (
+        raw_device() as device,
+        OuterServer() as server,
+        ControlPoint(
+            interface="127.0.0.7", listen=False, callback_url=server.url(), discovery=False
+        ) as point,
+    ):
+        server.receive = point.receive
+        async with point.subscribe_url(device.event_url) as subscription:
+            assert device.peers == ["127.0.0.7"]
+            assert subscription.record.callback.startswith(server.url("/"))

@@ -75,7 +75,8 @@ class Device:
         reactor.listenTCP = lambda _, site, **__: self.sites.append(site) or port
         interfaces = Addresses(how.pop("addresses", list))
         self.point = ControlPoint(reactor=reactor, interfaces=interfaces, **how)
-        self.point.listen()
+        if how.get("listen", True):
+            self.point.listen()
         self.sids = 0
         self.asked: list[tuple[str, str, str]] = []
         self.answers: dict[tuple[str, str, str], Any] = {}
@@ -194,6 +195,6 @@ class Device:
             peer=Endpoint("10.0.0.1", 5),
             local=Endpoint(HERE, 9000),
         )
-        status = self.point.receive_notify(message).status
+        status = self.point.receive(message).status
         self.run()
         return status

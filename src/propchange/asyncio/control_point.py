@@ -35,7 +35,8 @@ class ControlPoint(ControlPointView[Sighting]):
     ``callback_url`` is the whole URL in CALLBACK instead, for a web server or a proxy in front:
     ``http://192.168.1.5:8000/events/{token}``. ``{token}`` stands for a secret of each
     subscription; without it all share the URL. With ``listen=False`` no port is opened: the web
-    server of the program passes each request for that URL to :meth:`receive`.
+    server of the program passes each request for that URL to :meth:`receive`. ``interface`` then
+    says where requests leave from and discovery takes place, and ``port`` cannot be given.
     ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".
     ``hosts`` are further names that HOST of a NOTIFY may have.
     ``require_device_source`` refuses events that come from another address than the device's: leave

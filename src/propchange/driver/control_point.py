@@ -213,16 +213,16 @@ class SubscriberDriver:
         program wants to see devices. Raises ConnectionFailed if it cannot listen, ValueError if the
         interface is excluded."""
         host = self.addresses.choose(interface)
-        source = None if host is None else Endpoint.of(host, 0)
         if ports is not None:
             try:
                 await self.listener.open(host, ports)
             except OSError as error:
                 raise ConnectionFailed(cannot_listen(host, ports, error)) from error
             self.port = self.port or self.listener.port
-            source = source and self.listener.endpoints[0]._replace(port=0)
-        if source is not None:
-            self.addresses.source = self.documents.source = source
+        if host is not None:
+            listening = self.listener.endpoints
+            source = listening[0] if listening else self.addresses.own(host)
+            self.addresses.source = self.documents.source = source._replace(port=0)
         if discovery is False:
             self.discovery.leave_out()
         else:
@@ -261,7 +261,8 @@ class SubscriberDriver:
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
             ending.callback(self._wake_closers)
             ending.push_async_callback(self._requests.close)
-            ending.push_async_callback(self._sender.close)
+            if self._sender is not self._requests:
+                ending.push_async_callback(self._sender.close)
             ending.push_async_callback(self.listener.close)
             ending.push_async_callback(self.tasks.close)
             ending.push_async_callback(self.discovery.close)

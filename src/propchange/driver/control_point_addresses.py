@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from propchange.core.local_addresses import LocalAddress, usable_towards
+from propchange.core.subscriber.callback_address import is_own
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.machine import Interfaces, source_towards
+from propchange.driver.requests import locate
+from propchange.errors import ConnectionFailed
 
 
 class ControlPointAddresses:
@@ -41,6 +44,17 @@ class ControlPointAddresses:
         self._chosen = ChosenAddresses(self.interfaces, named, self._exclude)
         self._chosen.check()
         return host
+
+    def own(self, host: str) -> Endpoint:
+        """The address ``host`` of this machine, which may have a zone. Raises ConnectionFailed for
+        anything else."""
+        try:
+            endpoint = locate(f"http://[{host}]/" if ":" in host else f"http://{host}/")
+            if is_own(endpoint, self.known()):
+                return endpoint
+        except ValueError:  # a name, or a zone that this machine does not have
+            pass
+        raise ConnectionFailed(f"{host} is no address of this machine")
 
     def known(self) -> tuple[LocalAddress, ...]:
         """All addresses of this machine, as they were read last; empty if they cannot be read."""
