@@ -1,6 +1,12 @@
 """The event handler and the notify server of async_upnp_client, on the protocols of propchange."""
 
-from async_upnp_client.event_handler import UpnpNotifyServer
+try:
+    from async_upnp_client.event_handler import UpnpNotifyServer
+except ImportError as error:
+    raise ImportError(
+        "propchange.dropin.async_upnp_client needs the library itself: pip install "
+        f"async-upnp-client ({error})"
+    ) from error
 
 from propchange.dropin.async_upnp_client.event_handler import (
     UpnpEventHandler,

@@ -308,14 +308,15 @@ class UpnpEventHandler:
         if self._driver is None:
             runtime = AsyncioRuntime()
             self._callback = self.callback_url
-            policy, callback = policy_for(self._callback)
+            place = getattr(self._notify_server, "_place", None)
+            policy, callback = policy_for(self._callback, placed=place is not None)
             self._driver = driver = ServiceDriver(
                 runtime,
                 policy,
                 limits=DEFAULT_LIMITS,
                 interfaces=Interfaces(clock=runtime.now),
                 machine=Machine(),
-                requests=RequesterRequests(self._requester, callback),
+                requests=RequesterRequests(self._requester, callback, place),
             )
             driver.request_ended = partial(_tell, driver)
             self._devices.clear()
@@ -340,9 +341,7 @@ class UpnpEventHandler:
             # The garbage collector closes it too, when the program drops this handler.
             self._end_of_loop = _close_with_the_loop(driver)
             await anext(self._end_of_loop)
-            listening = getattr(self._notify_server, "_listening_on", None)
-            discovery = None if SETTINGS.discovery else False
-            await driver.open(listening, None, discovery=discovery)
+            await driver.open(None, None, discovery=None if SETTINGS.discovery else False)
         return driver
 
     async def _close(self, driver: ServiceDriver) -> None:
@@ -384,17 +383,17 @@ class UpnpEventHandler:
             self._subscriptions.pop(alias, None)
 
 
-def policy_for(callback_url: str) -> tuple[SubscriberPolicy, str | None]:
+def policy_for(callback_url: str, *, placed: bool) -> tuple[SubscriberPolicy, str | None]:
     """The policy for ``callback_url``, and the URL to put into CALLBACK; None: that of the policy.
 
-    A URL with no host to call, as that of a server on all addresses, gets the address that the
-    SUBSCRIBE leaves from. A URL that this library cannot use itself, such as https, is put into
-    CALLBACK as it is."""
+    If the notify server is ``placed`` by its own addresses, or is on all addresses, CALLBACK has
+    the address that the SUBSCRIBE leaves from. A URL that this library cannot use itself, such as
+    https, is put into CALLBACK as it is."""
     parts = urlsplit(callback_url)
     host, port = parts.hostname or "localhost", parts.port
     make = partial(SubscriberPolicy, uda="1.0", hosts=SETTINGS.hosts)
     with contextlib.suppress(ValueError):
-        if ip_address(host).is_unspecified:
+        if placed or ip_address(host).is_unspecified:
             return make(callback_port=port or None, shared_path=parts.path or "/"), None
     with contextlib.suppress(ValueError):
         if "{" not in callback_url:

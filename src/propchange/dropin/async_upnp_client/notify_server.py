@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -17,6 +18,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.listener import Listener
+from propchange.driver.machine import has_address
 from propchange.driver.reporting import logger_named
 from propchange.dropin.async_upnp_client.event_handler import UpnpEventHandler
 from propchange.dropin.async_upnp_client.service_subscription import ServiceDriver
@@ -56,9 +58,33 @@ class AiohttpNotifyServer(UpnpNotifyServer):
             self._listener.history = driver.history
 
     @property
-    def _listening_on(self) -> str | None:
-        """The one address that it listens on; None: all."""
-        return None if self.listen_ip.is_unspecified else _scoped(self._source)
+    def _place(self) -> Callable[[Endpoint], Awaitable[Endpoint]] | None:
+        """None if the program has given the URL in CALLBACK."""
+        return None if self._callback_url else self._listen_towards
+
+    async def _listen_towards(self, local: Endpoint) -> Endpoint:
+        """The address to put into CALLBACK for a device that the system reaches from ``local``: the
+        one of ``source``. If this machine has that address no more, the server listens on ``local``
+        too."""
+        listener, listening = self._listener, self.listen_ip
+        if listening.is_unspecified:
+            return local
+        source = Endpoint.of(str(self._source[0]).partition("%")[0], 0, _scope(self._source))
+        is_there = listening.is_loopback or local.host == source.host or has_address(source)
+        if listener is None or is_there:
+            return source
+        if local.scoped_host not in listener.hosts:
+            try:
+                await listener.open(local.scoped_host, (self.listen_port,))
+            except OSError as error:
+                _LOGGER.warning("no server for events at %s: %s", local, error)
+                return source
+            _LOGGER.warning(
+                "%s is no longer an address of this machine: events are received at %s",
+                source.host,
+                local.host,
+            )
+        return local
 
     async def async_start_server(self) -> None:
         """Begin to listen. Raises UpnpServerOSError if the port is taken, or the address is not one
@@ -78,7 +104,9 @@ class AiohttpNotifyServer(UpnpNotifyServer):
                 "no server for events at %s:%d: %s", self._source[0], self._source[1], error
             )
             await listener.close()
-            raise UpnpServerOSError(errno=error.errno, strerror=error.strerror) from error
+            failure = UpnpServerOSError(errno=error.errno, strerror=error.strerror)
+            failure.errno, failure.strerror = error.errno, error.strerror
+            raise failure from error
         self._listener = listener
         end = listener.endpoints[0]
         self._source = (end.host, end.port, 0, end.scope) if ":" in end.host else end[:2]
@@ -148,6 +176,10 @@ class AiohttpNotifyServer(UpnpNotifyServer):
 
 def _scoped(source: tuple[Any, ...]) -> str:
     """The address of ``source``, with the zone of its scope id."""
-    host = str(source[0])
-    scope = source[3] if len(source) > 3 else 0
+    host, scope = str(source[0]), _scope(source)
     return f"{host}%{scope}" if scope and "%" not in host else host
+
+
+def _scope(source: tuple[Any, ...]) -> int:
+    scope: int = source[3] if len(source) > 3 else 0
+    return scope

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from async_upnp_client.client import UpnpRequester
@@ -36,7 +36,7 @@ class RequesterFailed(ConnectionFailed):
     """The requester has raised ``error``."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error) or repr(error))
+        super().__init__(_words_of(error))
         self.error = error
 
 
@@ -44,7 +44,7 @@ class RequesterTimedOut(TimedOut):
     """The requester has raised ``error``, a timeout."""
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error) or repr(error))
+        super().__init__(_words_of(error))
         self.error = error
 
 
@@ -59,15 +59,22 @@ class ErrorResponse(Response):
 class RequesterRequests:
     """Sends requests by ``requester``, for a :class:`.SubscriberDriver`.
 
-    ``callback`` is put into CALLBACK as it is; None: the driver's own URL stays there.
+    ``callback`` is put into CALLBACK as it is; None: the driver's own URL stays there. ``place``
+    returns the address that receives events, if the system would send from a given one.
 
     A requester tells neither end of its connections. The address of the device is that of the URL,
     if that is no name, and the local address is the one that the system sends to it from.
     """
 
-    def __init__(self, requester: UpnpRequester, callback: str | None) -> None:
+    def __init__(
+        self,
+        requester: UpnpRequester,
+        callback: str | None,
+        place: Callable[[Endpoint], Awaitable[Endpoint]] | None,
+    ) -> None:
         self._requester = requester
         self._callback = callback
+        self._place = place
 
     async def follow(
         self,
@@ -83,6 +90,8 @@ class RequesterRequests:
         Raises RequesterTimedOut after ``seconds``, and RequesterFailed or RequesterTimedOut if the
         requester raises, unless the device has answered."""
         device, local = _ends(url)
+        if self._place is not None:
+            local = await self._place(local)
         message = build(url, local)
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in message.headers
@@ -134,6 +143,11 @@ def error_of(result: Response | Exception) -> Exception:
     if isinstance(result, TimedOut):
         return UpnpConnectionTimeoutError(str(result))
     return UpnpConnectionError(str(result))
+
+
+def _words_of(error: BaseException) -> str:
+    # The exceptions of the library have their message, or None, as their last argument.
+    return ", ".join(str(each) for each in error.args if each) or repr(error)
 
 
 def _ends(url: str) -> tuple[Endpoint | None, Endpoint]:

@@ -15,14 +15,19 @@ from typing import Any, Protocol
 from async_upnp_client.client import UpnpDevice, UpnpService
 from async_upnp_client.exceptions import UpnpConnectionError, UpnpConnectionTimeoutError
 
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.outcomes import Granted
+from propchange.core.subscriber.protocol import SubscriberProtocol
+from propchange.core.subscriber.record import TokenBucket
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.subscriber.states import GRANTED
 from propchange.core.wire.messages import Response
 from propchange.driver.control_point import SubscriberDriver
+from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.driven_subscription import DrivenSubscription
+from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, DescribedService, same_service
 from propchange.dropin.async_upnp_client.requester import error_of
 from propchange.errors import DescriptionError
@@ -33,10 +38,40 @@ _MOVED = (404, 405, 410)
 """Answers to SUBSCRIBE after which the description is read again."""
 
 
+_SHORT_GRANT = 120.0
+"""Grants of fewer seconds are renewed by the profiles of the library without a pause."""
+
+_UNPACED = 2
+"""Renewals of a short grant that a program may ask for at once."""
+
+_PACE = 0.25
+"""The part of a short grant that passes between further renewals."""
+
+
+class RequesterAddresses(ControlPointAddresses):
+    """The addresses of this machine, for a program whose requester chooses the one to send from.
+    Those of the subscriptions of ``protocol`` are used. The others cannot be tried."""
+
+    def __init__(self, interfaces: Interfaces, protocol: SubscriberProtocol) -> None:
+        super().__init__(interfaces, ())
+        self._protocol = protocol
+
+    def read(self) -> tuple[tuple[LocalAddress, ...], tuple[LocalAddress, ...]]:
+        """Read the addresses. Returns those that are used, and the others."""
+        addresses, _ = super().read()
+        sources = {each.source.host for each in self._protocol.subscriptions if each.source}
+        used = tuple(each for each in addresses if each.host in sources)
+        return used, tuple(each for each in addresses if each.host not in sources)
+
+
 class ServiceDriver(SubscriberDriver):
     """A driver whose subscriptions are those of services of async_upnp_client."""
 
     subscriptions: dict[Any, Any]
+
+    def __init__(self, *args: Any, interfaces: Interfaces, **options: Any) -> None:
+        super().__init__(*args, interfaces=interfaces, **options)
+        self.addresses = RequesterAddresses(interfaces, self.protocol)
 
     async def _describe_again(self, request: OutgoingRequest) -> None:
         # The program may have given its device another URL (UpnpDevice.reinit). The description is
@@ -160,6 +195,7 @@ class ServiceSubscription(DrivenSubscription[Service]):
         self._parting: asyncio.Future[None] | None = None
         self._unanswered: Exception | None = None
         self._duration = 0.0
+        self._renewals: TokenBucket | None = None
         self._works = False
         self._lost = False
 
@@ -183,9 +219,26 @@ class ServiceSubscription(DrivenSubscription[Service]):
     async def renew(self, seconds: int) -> None:
         """Ask the device to renew, or to subscribe afresh, and return once it has. Raises as
         :meth:`subscribe`; then the subscription goes on all the same."""
+        await self._pace()
         waiting = self._wait()
         self._driver.renew(self.record, max(seconds, 1))
         await waiting
+
+    async def _pace(self) -> None:
+        """Wait before a renewal, if the grants are short and the program renews without a pause.
+
+        The profiles of the library renew a minute before the end of a grant. If a grant is shorter,
+        they renew in a loop, hundreds of times a second."""
+        now = self._driver.now()
+        if self._duration >= _SHORT_GRANT or not self._duration:
+            self._renewals = None
+            return
+        if self._renewals is None:
+            self._renewals = TokenBucket(_UNPACED, self._duration * _PACE, now)
+        wait = self._renewals.ready_at(now) - now
+        if wait > 0:
+            await asyncio.sleep(wait)
+        self._renewals.spend(self._driver.now())
 
     async def unsubscribe(self) -> None:
         """End the subscription. Raises the exception of the requester, or that for the answer."""
