@@ -190,12 +190,12 @@ class _Exchange:
             if message["type"] == "http.disconnect":
                 self._cut(Refusal(0, "its connection ended", "", Part.REST))
                 return False
+            self._unread = more = message.get("more_body", False)
             body += message.get("body", b"")
             if len(body) > limits.body_bytes:
                 raise RemoteProtocolError("the body is too large", status=413)
             self._bodies.hold(self, len(body))
             self._raise_if_shed()
-            more = message.get("more_body", False)
         self._bodies.complete(self)
         self._request.body = bytes(body)
         return True
@@ -295,6 +295,8 @@ class _Exchange:
 
     async def _peer_has_gone(self) -> bool:
         """Whether the server knows that the peer has gone, so that an answer cannot arrive."""
+        if b"expect" in self._request.fields:  # a server answers 100 Continue to who receives
+            return False
         while True:
             receiving = asyncio.ensure_future(self._receive())
             await asyncio.sleep(0)

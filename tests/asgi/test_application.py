@@ -219,6 +219,17 @@ async def test_the_head_alone_is_refused_without_reading_the_body_first() -> Non
         assert [each.get("more_body") for each in calls.exchanged.sent] == [None, True, False]
 
 
+async def test_a_whole_body_that_is_too_large_is_answered_at_once() -> None:
+    """Nothing is left to be read."""
+    limits = replace(DEFAULT_LIMITS, body_bytes=100, linger_seconds=60)
+    async with ControlPoint(
+        listen=False, callback_url=URL, discovery=False, limits=limits
+    ) as point:
+        scope = notify("/x", length=None)
+        scope["headers"].append((b"transfer-encoding", b"chunked"))
+        assert (await call(application(point), scope, body(b"x" * 200))).status == 413
+
+
 async def test_a_body_that_stops_is_answered_408_in_time() -> None:
     limits = replace(DEFAULT_LIMITS, read_seconds=0.02, linger_seconds=0.01)
     async with ControlPoint(
@@ -378,6 +389,16 @@ async def test_the_initial_event_waits_until_the_answer_was_written(raw_subscrib
         written.set()
         await asked
         assert (await subscriber.event())[0] == 0
+
+
+async def test_who_expects_100_and_has_no_body_gets_the_answer_alone(raw_subscriber: Any) -> None:
+    """A server sends 100 Continue when its application receives."""
+    _, device = hosted()
+    async with device, raw_subscriber() as subscriber:
+        scope = subscribing(subscriber.url)
+        scope["headers"].append((b"expect", b"100-continue"))
+        answer = await call(application(device), scope, [])
+        assert (answer.status, answer.left) == (200, 0)
 
 
 @pytest.mark.parametrize("how", ["send raises", "it has gone", "cancelled"])

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import time
+from functools import partial
 from typing import Any
 
 from exchange import Message
@@ -257,22 +258,26 @@ class AsyncioStage(SocketStage):
         self.names |= dict(zip(("path", "other"), self._services, strict=True))
         settings = {"initial_event_delay": 0.0, **row.policy}
         device = Device("Workbench", services=list(self._services.values()))
-        self._hosted: Any = host(
-            device,
-            interface=self.address,
-            uda=row.uda,
-            limits=Limits(**row.limits),
-            **settings,
+        self._hosted: Any = self.hosted(
+            partial(host, device, uda=row.uda, limits=Limits(**row.limits), **settings)
         )
+        return self._thread.run(self.enter())
 
-        async def enter() -> int:
-            await self._hosted.__aenter__()
-            return int(self._hosted.port)
+    def hosted(self, host: Any) -> Any:
+        """The device, to be entered. ``host`` has the arguments of the row."""
+        return host(interface=self.address)
 
-        return self._thread.run(enter())
+    async def enter(self) -> int:
+        """Put the device on the network, and return its port."""
+        await self._hosted.__aenter__()
+        return int(self._hosted.port)
+
+    async def leave(self) -> None:
+        """Take it off the network."""
+        await self._hosted.close()
 
     def take_down(self) -> None:
-        self._thread.run(self._hosted.close())
+        self._thread.run(self.leave())
 
     def change(self, path: str, values: dict[str, str]) -> None:
         async def assign() -> None:

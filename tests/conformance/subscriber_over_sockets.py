@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -218,14 +218,14 @@ class AsyncioFronts:
     """``propchange.ControlPoint``."""
 
     def __init__(self) -> None:
-        self._thread = LoopThread()
-        self.close = self._thread.close
+        self.thread = LoopThread()
+        self.close = self.thread.close
 
-    def __call__(self, row: SubscriberRow, event_url: str) -> _AsyncioFront:
-        return _AsyncioFront(self._thread, row, event_url)
+    def __call__(self, row: SubscriberRow, event_url: str) -> AsyncioFront:
+        return AsyncioFront(self.thread, row, event_url)
 
 
-class _AsyncioFront:
+class AsyncioFront:
     def __init__(self, thread: LoopThread, row: SubscriberRow, event_url: str) -> None:
         self.told: list[Told | Status] = []
         self._thread = thread
@@ -234,12 +234,16 @@ class _AsyncioFront:
         self._done = asyncio.run_coroutine_threadsafe(self._run(row, event_url), thread.loop)
         assert self._entered.wait(SECONDS)
 
-    async def _run(self, row: SubscriberRow, event_url: str) -> None:
-        async with ControlPoint(
+    def point(self, row: SubscriberRow) -> AbstractAsyncContextManager[ControlPoint]:
+        """The control point, to be entered."""
+        return ControlPoint(
             uda=row.uda,
             limits=replace(DEFAULT_LIMITS, **row.limits),
             **row.policy,
-        ) as point:
+        )
+
+    async def _run(self, row: SubscriberRow, event_url: str) -> None:
+        async with self.point(row) as point:
             subscription = point.subscribe_url(
                 event_url, wait=not row.persistent, **row.subscription
             )
