@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from propchange import ConnectionFailed, ControlPoint, Request, Status
+from propchange.core.wire.propertyset import format_propertyset
 from tests.outer_server import OuterServer
 
 
@@ -92,3 +93,28 @@ async def test_with_an_interface_subscribe_leaves_from_there(raw_device: Any) ->
         async with point.subscribe_url(device.event_url) as subscription:
             assert device.peers == ["127.0.0.7"]
             assert subscription.record.callback.startswith(server.url("/"))
+
+
+@pytest.mark.parametrize("host", ["proxy.example:8000", "{host}"])
+async def test_behind_a_proxy_a_listener_of_its_own_takes_what_the_proxy_makes_of_the_path(
+    raw_device: Any, ask: Any, host: str
+) -> None:
+    """``callback_url`` names the proxy; HOST is its name or that of the listener."""
+    async with (
+        raw_device() as device,
+        ControlPoint(
+            interface="127.0.0.1",
+            callback_url="http://proxy.example:8000/home/upnp/{token}",
+            discovery=False,
+        ) as point,
+        point.subscribe_url(device.event_url) as subscription,
+    ):
+        callback = device.of("SUBSCRIBE")[0].fields["callback"].strip("<>")
+        assert callback.startswith("http://proxy.example:8000/home/upnp/")
+        token = callback.rpartition("/")[2]
+        body = format_propertyset([("A", "1")])
+        for path, status in (("/upnp/" + token[::-1], 412), (f"/upnp/{token}", 200)):
+            text = f"NOTIFY {path} HTTP/1.1\nHOST: {host}\nNT: upnp:event\nNTS: upnp:propchange"
+            answer = await ask(point.port, f"{text}\nSID: uuid:1\nSEQ: 0", body=body)
+            assert answer.status == status
+        assert dict((await anext(subscription)).changes) == {"A": "1"}

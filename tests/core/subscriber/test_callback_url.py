@@ -14,6 +14,7 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import format_propertyset
+from propchange.core.wire.refusals import Part, Refusal
 
 LOCAL = Endpoint("172.17.0.2", 40_000)
 DEVICE = Endpoint("192.168.1.9", 1400)
@@ -319,6 +320,37 @@ def test_a_web_page_is_refused() -> None:
     assert point.notify(target, more=((b"ORIGIN", b"http://192.168.1.5:8000"),)) == 200
 
 
+_NAMES = st.sampled_from([b"HOST", b"Host", b"SID", b"SEQ", b"NT", b"NTS", b"ORIGIN", b"", b"X"])
+_VALUES = st.sampled_from([b"192.168.1.5:8000", b"uuid:1", b"0", b"upnp:event", b"upnp:propchange"])
+_ENDS = st.none() | st.builds(Endpoint, st.text(max_size=9), st.integers(0, 9))
+
+
+@given(
+    url=st.sampled_from([URL, "http://192.168.1.5:8000/events"]),
+    method=st.sampled_from(["NOTIFY", "GET", "", "\x00"]) | st.text(max_size=5),
+    target=st.text(max_size=40) | st.text("/%?.{}token 0", max_size=40),
+    headers=st.lists(st.tuples(_NAMES | st.binary(max_size=5), _VALUES | st.binary(max_size=20))),
+    body=st.binary(max_size=60),
+    peer=_ENDS,
+    local=_ENDS,
+)
+def test_whatever_a_web_server_passes_on_has_an_answer_and_changes_nothing(
+    *,
+    url: str,
+    method: str,
+    target: str,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+    peer: Endpoint | None,
+    local: Endpoint | None,
+) -> None:
+    point = Point(url)
+    record = point.granted()
+    request = Request(method, target, headers, body, peer=peer, local=local)
+    assert point.protocol.receive_notify(request, 2.0).status in (400, 403, 405, 412)
+    assert record.values == {}
+
+
 def test_a_required_source_must_be_known() -> None:
     """A web server that does not say where a request came from vouches for nothing."""
     lenient, strict = Point(), Point(require_device_source=True)
@@ -327,6 +359,22 @@ def test_a_required_source_must_be_known() -> None:
         peers = (DEVICE._replace(port=5), None, Endpoint("127.0.0.1", 5))
         found = [point.notify(target, seq=seq, peer=peer) for seq, peer in enumerate(peers)]
         assert found == statuses
+
+
+def test_an_event_that_the_runtime_refuses_is_lost_to_its_subscription() -> None:
+    """It was too large, say: a fresh subscription restores the state."""
+    point = Point()
+    record = point.granted()
+    assert point.notify(target_of(record)) == 200
+    headers = ((b"SID", b"uuid:1"), (b"SEQ", b"1"))
+    request = Request("NOTIFY", target_of(record).removeprefix("/events"), headers)
+    refusal = Refusal(413, "the body is too large", "", Part.SIZE)
+    assert point.protocol.refuse(request, refusal, 3.0).status == 413
+    assert record.doubt is not None
+    stray = Request("NOTIFY", "/events/other", ((b"SID", b"uuid:2"), (b"SEQ", b"1")))
+    other = point.granted("uuid:3", "other")
+    assert point.protocol.refuse(stray, refusal, 3.0).status == 413
+    assert other.doubt is None
 
 
 def test_the_form_of_the_url_is_read_once() -> None:

@@ -208,7 +208,7 @@ class NotifyRouting:
         self._new_token = new_token
         self._report = report
         self.refused_event: RefusedEvent | None = None
-        """The event that the last call of :meth:`receive` refused, or None."""
+        """The event that the last call of :meth:`receive` or :meth:`refuse` refused, or None."""
         self._paths: dict[str, SubscriptionRecord] = {}
         self._sids: dict[str, SubscriptionRecord] = {}
         self._by_host: dict[str, dict[SubscriptionRecord, None]] = {}
@@ -398,6 +398,12 @@ class NotifyRouting:
         the reason of ``refusal``. None if it was no event of a subscription."""
         record = self._addressed(request, self._callback.path_of(request.target))
         return None if record is None else self._refused(record, request, refusal)
+
+    def refuse(self, request: Request, refusal: Refusal, now: float) -> Response:
+        """The answer to ``request``, which the runtime refuses for the reason of ``refusal``. Sets
+        :attr:`refused_event`."""
+        path = self._callback.path_of(request.target)
+        return self._refuse(request, path, refusal, now, self._addressed(request, path))[0]
 
     def _refused(
         self, record: SubscriptionRecord, request: Request, refusal: Refusal

@@ -373,10 +373,21 @@ class SubscriberProtocol:
         response, record, received = self._routing.receive(request, now)
         if record is not None:
             self._receive(record, received, now)
-        elif self._routing.refused_event is not None:
-            refused, self._routing.refused_event = self._routing.refused_event, None
-            self._reception.refused(refused, now)
+        else:
+            self._take_refused(now)
         return response
+
+    def refuse(self, request: Request, refusal: Refusal, now: float) -> Response:
+        """The answer to a whole request that the runtime refuses, for example for its size. If it
+        is an event of a subscription, and the device does not send it again, the event is lost."""
+        response = self._routing.refuse(request, refusal, now)
+        self._take_refused(now)
+        return response
+
+    def _take_refused(self, now: float) -> None:
+        refused, self._routing.refused_event = self._routing.refused_event, None
+        if refused is not None:
+            self._reception.refused(refused, now)
 
     def request_cut(self, request: Request, refusal: Refusal, now: float) -> bool:
         """Note that a request to the listener did not come whole, or cannot be parsed. ``request``
