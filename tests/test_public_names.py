@@ -94,6 +94,7 @@ PUBLIC = {
         Advertisement
         AdvertisementIgnored
         AdvertisementKind
+        AnswerUnreported
         AttemptFailed
         AttemptTimedOut
         BootIdWanted

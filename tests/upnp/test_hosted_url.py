@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.local_addresses import LocalAddress
-from propchange.upnp.hosted_url import HostedURL, check_targets, targets
+from propchange.upnp.hosted_url import HostedPaths, HostedURL
 
 
 @pytest.mark.parametrize(
@@ -117,21 +118,36 @@ SEGMENT = st.text("abc", min_size=1, max_size=3)
 def test_a_request_is_found_whatever_a_mount_has_taken_from_its_path(
     prefix: list[str], path: list[str]
 ) -> None:
-    whole = "".join(f"/{each}" for each in (*prefix, *path))
-    found = targets("".join(f"/{each}" for each in prefix), "".join(f"/{each}" for each in path))
-    assert found[0] == whole
+    mount, below = (f"/{'/'.join(each)}" if each else "" for each in (prefix, path))
+    paths = HostedPaths(mount, [below])
+    whole = mount + below
     for taken in range(len(prefix) + 1):
-        mount = "".join(f"/{each}" for each in prefix[:taken])
-        assert whole.removeprefix(mount) in found
-    assert len(found) == len(prefix) + 1
+        received = whole.removeprefix("".join(f"/{each}" for each in prefix[:taken]))
+        assert paths.path_of(received) == whole
+        assert paths.path_of(f"{received}?a=/b") == f"{whole}?a=/b"
+        escaped = "".join(f"%{ord(each):02x}" if each != "/" else each for each in received)
+        assert paths.path_of(f"{escaped}/") == whole
+    other = f"/x{whole}"
+    assert paths.path_of(other) == other
+
+
+@given(target=st.text("/ab%2?.", max_size=12))
+def test_what_is_not_below_the_prefix_or_a_rest_of_it_is_no_path_of_the_device(target: str) -> None:
+    paths = HostedPaths("/a/b", ["/ab"])
+    found = paths.path_of(target)
+    plain = [each for each in unquote(target.partition("?")[0]).split("/") if each]
+    if plain in (["a", "b", "ab"], ["b", "ab"], ["ab"]):
+        assert found.partition("?")[0] == "/a/b/ab"
+    else:
+        assert found == target
 
 
 @pytest.mark.parametrize("paths", [["/event", "/a/event"], ["/b/event", "/a/b/event", "/x"]])
 def test_paths_that_a_mount_would_confuse_are_refused(paths: list[str]) -> None:
-    with pytest.raises(ValueError, match="could be for /a"):
-        check_targets("/a", paths)
+    with pytest.raises(ValueError, match="choose other paths for the service, or another url"):
+        HostedPaths("/a", paths)
 
 
 def test_paths_that_a_mount_cannot_confuse_are_taken() -> None:
-    check_targets("/a", ["/description.xml", "/b/event", "/c/event"])
-    check_targets("", ["/event", "/a/event"])
+    HostedPaths("/a", ["/description.xml", "/b/event", "/c/event"])
+    HostedPaths("", ["/event", "/a/event"])

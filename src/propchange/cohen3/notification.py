@@ -50,7 +50,7 @@ class Subscriber(dict[str, Any]):
         self, sid: str, verdict: NewSubscription, uda: str, table: MutableMapping[str, Any]
     ) -> None:
         super().__init__(sid=sid, callback=verdict.urls[0].url, seq=0)
-        source = verdict.local._replace(port=0)
+        source = verdict.local and verdict.local._replace(port=0)
         self.addresses = tuple(DeliveryAddress(sid, url, source, uda) for url in verdict.urls)
         self.peer = verdict.peer.host
         self.origin = origin_of(verdict.peer)

@@ -54,6 +54,7 @@ from propchange.core.multicast.verification import (
 )
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import (
+    AnswerUnreported,
     AttemptFailed,
     AttemptTimedOut,
     Disowned,
@@ -120,6 +121,7 @@ __all__ = [
     "Advertisement",
     "AdvertisementIgnored",
     "AdvertisementKind",
+    "AnswerUnreported",
     "AttemptFailed",
     "AttemptTimedOut",
     "BootIdWanted",

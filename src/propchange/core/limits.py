@@ -244,6 +244,12 @@ class Limits:
     TRANSITIONING, leave before its answer. Bounds how long a control point that calls slow actions
     delays events."""
 
+    unreported_answer_seconds: float = 400.0
+    """Seconds in which a runtime or a web server must tell whether the answer to a SUBSCRIBE has
+    left; the subscription then ends. More than ``answer_seconds`` and ``read_seconds``, in which
+    our own listener tells it. Bounds the subscriptions that a web server leaves without an initial
+    event because it never tells."""
+
     unread_answer_seconds: float = 1.0
     """Seconds that the event of an action still waits after the end of the action, at most. The
     answer leaves at once if its peer reads. Bounds how long a control point that does not read

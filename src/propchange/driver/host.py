@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -62,14 +62,14 @@ from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
 from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
-from propchange.driver.passed_requests import PassedRequests
+from propchange.driver.passed_requests import PassedRequests, at_target
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.errors import ActionError
 from propchange.upnp.control import ActionCall
 from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import Asked, HostedDocuments
-from propchange.upnp.hosted_url import DESCRIPTION_PATH, HostedURL, targets
+from propchange.upnp.hosted_url import DESCRIPTION_PATH, HostedPaths, HostedURL
 from propchange.upnp.service import Service
 
 Tap = Callable[[object], None]
@@ -118,6 +118,7 @@ class Publication:
             on_link=interfaces.on_link_for,
             on_link_now=interfaces.on_link_now,
             own_hosts=interfaces.own_hosts,
+            own_towards=interfaces.own_towards,
             has_address=has_address,
             policy=policy,
             limits=limits,
@@ -148,24 +149,17 @@ class Publication:
         self._tap = tap
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
 
-    def add(
-        self,
-        service: Service,
-        path: str,
-        identity: ServiceIdentity | None = None,
-        aliases: Collection[str] = (),
-    ) -> None:
+    def add(self, service: Service, path: str, identity: ServiceIdentity | None = None) -> None:
         """Publish what is assigned to ``service`` at the event URL ``path``, empty for a service
-        that has no evented variables. Requests for ``aliases`` are for it too. Multicast variables
-        are sent by multicast too if ``identity`` is given and UDA is not 1.0. Raises RuntimeError
-        if it is published already."""
+        that has no evented variables. Multicast variables are sent by multicast too if ``identity``
+        is given and UDA is not 1.0. Raises RuntimeError if it is published already."""
         if path:
             texts = service.initial_texts()
             variables = {
                 name: _evented(service.variables[name], texts[name], identity is not None)
                 for name in texts
             }
-            self.protocol.add_service(path, variables, identity, aliases)
+            self.protocol.add_service(path, variables, identity)
             self._evented = True
             if self._uda != "1.0" and any(each.level is not None for each in variables.values()):
                 self._open_multicast()
@@ -413,6 +407,7 @@ class DeviceHost:
         self._placed = placed
         self._url = url
         self._prefix = "" if url is None else url.prefix
+        self._paths = None if url is None else HostedPaths(url.prefix, placed.all_paths())
         self._chosen = chosen
         self._tap = tap
         self._boot_id = BootId(placed.udn, announcing.state_directory)
@@ -461,6 +456,7 @@ class DeviceHost:
             lost=self._lost,
             headers=headers,
             known=self.publication.addresses,
+            excluded=self._came_to_excluded,
         )
         self._announcing = None
         if announcing.announce:
@@ -483,8 +479,10 @@ class DeviceHost:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on; 0 if it does not listen."""
-        return 0 if self._listener is None else self._listener.port
+        """The TCP port that it listens on. Raises RuntimeError if it does not listen."""
+        if self._listener is None:
+            raise RuntimeError("listen=False: this device opens no port; its web server has one")
+        return self._listener.port
 
     @property
     def description_urls(self) -> tuple[str, ...]:
@@ -504,13 +502,11 @@ class DeviceHost:
         already."""
         try:
             for placed in self._placed.all_services():
-                path, *aliases = targets(self._prefix, f"/{placed.subscription_path}")
-                if placed.event_path:
-                    self.publication.add(placed.service, path, placed.identity, aliases)
-                else:
-                    self.publication.add(placed.service, "", placed.identity)
-                    for each in (path, *aliases):
-                        self.publication.protocol.add_silent(each)
+                path = f"{self._prefix}/{placed.subscription_path}"
+                evented = bool(placed.event_path)
+                self.publication.add(placed.service, path if evented else "", placed.identity)
+                if not evented:
+                    self.publication.protocol.add_silent(path)
             if self._addresses is not None:
                 await self._addresses.open(port)
             else:
@@ -532,6 +528,10 @@ class DeviceHost:
             return self._url.is_loopback
         assert self._listener is not None
         return all(ip_address(each.host).is_loopback for each in self._listener.endpoints)
+
+    def _came_to_excluded(self, local: Endpoint) -> bool:
+        address = self._chosen.interfaces.address_at(local)
+        return address is not None and self._chosen.leaves_out(address)
 
     def _location(self, address: LocalAddress) -> str | None:
         """The URL of the description for the link of ``address``; None if the device is not to be
@@ -582,6 +582,8 @@ class DeviceHost:
         return self._tapped(response, self._tap)
 
     def _answer(self, request: Request) -> Response | Awaitable[Response]:
+        if self._paths is not None:
+            request = at_target(request, self._paths.path_of(request.target))
         answer = self._documents.respond(request)
         if answer is None:
             return self.publication.receive_request(request)

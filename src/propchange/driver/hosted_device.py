@@ -21,7 +21,7 @@ from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
 from propchange.upnp.device import Device, check_actions, check_device, place_device
-from propchange.upnp.hosted_url import HostedURL, check_targets
+from propchange.upnp.hosted_url import HostedPaths, HostedURL
 
 
 class HostedDeviceView:
@@ -90,6 +90,7 @@ class HostedDeviceView:
             dlna=dlna,
             initial_event_delay=initial_event_delay,
             hosts=hosts,
+            own_prefix="" if self._url is None or listen else self._url.prefix,
             server=product(uda),
         )
         self._announcing = AnnouncementPolicy(announce, max_age, state_directory, secure_location)
@@ -97,7 +98,7 @@ class HostedDeviceView:
         at = str(port) if self._url is None else f"{self._url.port}{self._url.prefix}"
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, at))
         if self._url is not None:
-            check_targets(self._url.prefix, self._placed.all_paths())
+            HostedPaths(self._url.prefix, self._placed.all_paths())  # a check
         self.udn = self._placed.udn
         self._multicast = MulticastPolicy.of(multicast)
         self._multicast.check(uda)
@@ -117,7 +118,7 @@ class HostedDeviceView:
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on; 0 with ``listen=False``."""
+        """The TCP port that it listens on. Raises RuntimeError with ``listen=False``."""
         return self._opened().port
 
     @property

@@ -19,7 +19,13 @@ from typing import Any
 import ifaddr
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import InterfaceKind, LocalAddress, OnLink, interface_kind
+from propchange.core.local_addresses import (
+    InterfaceKind,
+    LocalAddress,
+    OnLink,
+    interface_kind,
+    sharing_network,
+)
 from propchange.core.subscriber.record import TokenBucket
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
@@ -253,6 +259,16 @@ class Interfaces:
         :data:`LOOK_AGAIN_SECONDS`."""
         self._look_again()
         return self.on_link_for(local)
+
+    def own_towards(self, peer: Endpoint) -> Endpoint | None:
+        """The address of this machine on the network of ``peer``, the narrowest network first; None
+        if it has no address there."""
+        near = sharing_network(peer.host, self.addresses())
+        if peer.scope:
+            near = tuple(each for each in near if each.scope == peer.scope)
+        elif len({each.link for each in near if each.scope}) > 1:
+            return None  # a link-local address says nothing without its zone
+        return max(near, key=lambda each: each.network.prefixlen).endpoint if near else None
 
     def address_at(self, local: Endpoint) -> LocalAddress | None:
         """The address of this machine that ``local`` is, read again as in :meth:`on_link_for`. For

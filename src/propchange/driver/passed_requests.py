@@ -7,22 +7,33 @@ become a 500, and an answer that takes time runs to its end even if nobody waits
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection
 
 from propchange.core.limits import Limits
-from propchange.core.wire.messages import HeaderPairs, Request, Response
-from propchange.core.wire.refusals import EMPTY, judge_size
+from propchange.core.wire.messages import (
+    Endpoint,
+    HeaderPairs,
+    Request,
+    Response,
+    parse_address,
+)
+from propchange.core.wire.refusals import EMPTY, Refusal, judge_size
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Future, Runtime, Tasks, settle
+from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.http import encode_response
+from propchange.http.requests import origin_form
 
 
 class PassedRequests:
     """Answers requests by ``respond``. ``sent`` and ``lost`` are called with the responses that
     have left or cannot leave. ``headers`` returns the headers of the answers that are made here,
-    ``known`` the addresses with subscriptions. Make and use it in the thread of the loop, and in
-    the end call :meth:`close`."""
+    ``known`` the addresses with subscriptions. ``excluded`` returns whether an address of this
+    machine is on an excluded interface. Make and use it in the thread of the loop, and in the end
+    call :meth:`close`."""
 
     def __init__(
         self,
@@ -34,6 +45,7 @@ class PassedRequests:
         lost: Callable[[Response], object],
         headers: Callable[[], HeaderPairs],
         known: Callable[[], Collection[str]],
+        excluded: Callable[[Endpoint], bool],
     ) -> None:
         self._runtime = runtime
         self._respond = respond
@@ -41,6 +53,7 @@ class PassedRequests:
         self._sent = sent
         self._lost = lost
         self._headers = headers
+        self._excluded = excluded
         self._thread = threading.get_ident()
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
@@ -52,17 +65,24 @@ class PassedRequests:
         """The response to ``request``, or an awaitable of it. Does not raise for what a peer has
         sent. Raises RuntimeError in another thread than that of the loop."""
         self._check_thread("receive", "request")
+        request = with_usual_ends(request)
         if self._closing:
-            return self._refuse(request, 503)
-        refusal = judge_size(request, self._limits)
+            return self._refuse(request, 503, "the device has left the network")
+        if request.local is not None and self._excluded(request.local):
+            return self._refuse(request, 403, "it came to an excluded interface")
+        try:
+            request = at_target(request, _origin_form(request))
+            refusal = judge_size(request, self._limits)
+        except RemoteProtocolError as error:
+            refusal = Refusal(error.status or 400, str(error), error.clause)
         if refusal is not None:
-            return self._refuse(request, refusal.status)
+            return self._refuse(request, refusal.status, refusal.reason)
         try:
             answer = self._respond(request)
         except Exception:  # noqa: BLE001 - it is logged
             return self._failed(request)
         if isinstance(answer, Response):
-            return answer
+            return self._checked(request, answer)
         answered: Future[Response] = self._runtime.future()
         self._tasks.start(self._await(request, answer, answered))
         return answered
@@ -82,7 +102,7 @@ class PassedRequests:
             self._lost(response)
 
     async def close(self) -> None:
-        """Answer later requests with 503. Answers that are not made yet are 503 too."""
+        """Answer later requests with 503, and those that wait for their answers too."""
         self._closing = True
         await self._tasks.close()
 
@@ -97,21 +117,90 @@ class PassedRequests:
         self, request: Request, answer: Awaitable[Response], answered: Future[Response]
     ) -> None:
         try:
-            response = await answer
+            response = self._checked(request, await answer)
         except Exception:  # noqa: BLE001 - it is logged
             response = self._failed(request)
         except BaseException:  # it was cancelled
-            settle(answered, self._refuse(request, 503))
+            settle(answered, self._refuse(request, 503, "the device has left the network"))
             raise
         if not answered.done():
             answered.set_result(response)
         elif response.receipt is not None:  # nobody waits for it
             self._lost(response)
 
+    def _checked(self, request: Request, response: Response) -> Response:
+        """``response``, or a 500 instead of one that a program has made and that cannot be
+        written."""
+        try:
+            encode_response(response, head_only=True)
+            size, most = len(response.body), self._limits.write_buffer_bytes
+            if size > most:  # as on our own listener
+                raise LocalProtocolError(f"it has {size} bytes, and at most {most} are sent")
+        except LocalProtocolError:
+            if response.receipt is not None:
+                self._lost(response)
+            return self._failed(request)
+        return response
+
     def _failed(self, request: Request) -> Response:
         self._warnings.exception("answer", f"no answer was made to {request!r}")
-        return self._refuse(request, 500)
+        return self._refuse(request, 500, "no answer was made")
 
-    def _refuse(self, request: Request, status: int) -> Response:
+    def _refuse(self, request: Request, status: int, reason: str) -> Response:
+        self._warnings.logger.debug("%s was answered %d: %s", request.peer, status, reason)
         headers = (*self._headers(), EMPTY)
-        return Response(status, headers, http_version=request.http_version, close=True)
+        version = "1.0" if request.http_version == "1.0" else "1.1"
+        return Response(status, headers, http_version=version, close=True)
+
+
+def with_usual_ends(request: Request) -> Request:
+    """``request``, whose ends are written as our own listener writes them: addresses in their
+    shortest form, IPv4-mapped ones as IPv4, without zones. An end that is no address is None."""
+    peer, local = _usual(request.peer), _usual(request.local)
+    if (peer, local) == (request.peer, request.local):
+        return request
+    return _like(request, request.target, peer, local)
+
+
+def at_target(request: Request, target: str) -> Request:
+    """``request``, for another target."""
+    if target == request.target:
+        return request
+    return _like(request, target, request.peer, request.local)
+
+
+def _like(request: Request, target: str, peer: Endpoint | None, local: Endpoint | None) -> Request:
+    return Request(
+        request.method,
+        target,
+        request.headers,
+        request.body,
+        peer=peer,
+        local=local,
+        http_version=request.http_version,
+        keep_alive=request.keep_alive,
+    )
+
+
+def _usual(end: Endpoint | None) -> Endpoint | None:
+    if end is None:
+        return None
+    host, _, zone = end.host.partition("%")
+    try:
+        return Endpoint.of(str(parse_address(host)), end.port, end.scope or _scope_of(zone))
+    except ValueError:
+        return None
+
+
+def _scope_of(zone: str) -> int:
+    try:
+        return int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    except OSError:  # there is no such interface
+        return 0
+
+
+def _origin_form(request: Request) -> str:
+    target = request.target
+    if target.startswith("/") or target == "*":
+        return target
+    return origin_form(request.method, target, request.fields.get(b"host", b""))

@@ -20,6 +20,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastTooLarge
 from propchange.core.multicast.reception import MulticastRefused, NotBelieved
 from propchange.core.publisher.outcomes import (
+    AnswerUnreported,
     AttemptFailed,
     Merged,
     MergeFailed,
@@ -230,6 +231,13 @@ def report(
             # had the same status before.
             key = (Refused, who, code, clause)
             line = f"{who} was refused at {service} with {code}: {reason}"
+        case AnswerUnreported(sid, seconds):
+            key = AnswerUnreported
+            line = (
+                f"the subscription {sid} has ended, because for {seconds:g} s nobody has told "
+                "whether the answer to its SUBSCRIBE has left: call response_sent() or "
+                "response_lost() with each response of receive()"
+            )
         case MessageAbandoned(sid, seq, reason):
             line = f"SEQ {seq} did not reach {sid}: {reason}"
         case AttemptFailed(_, seq, to, reason):

@@ -197,7 +197,7 @@ class RequestParser(MessageParser[Request]):
         request.keep_alive = keeps_alive(fields.get(b"connection"), http_version)
         self._last = not request.keep_alive
         if not path.startswith("/") and path != "*":
-            request.target = _origin_form(name, path, fields.get(b"host", b""))
+            request.target = origin_form(name, path, fields.get(b"host", b""))
         body = 0
         if b"content-length" in fields:
             # httptools has seen that it is one number; Python converts none of very many digits.
@@ -289,7 +289,7 @@ def _judge_transfer_encoding(value: bytes, http_version: str) -> None:
         )
 
 
-def _origin_form(method: str, target: str, host: bytes) -> str:
+def origin_form(method: str, target: str, host: bytes) -> str:
     """The path of a target in absolute form (RFC 9112 §3.2.2)."""
     if method == "CONNECT":
         raise RemoteProtocolError("this is no proxy", status=405, clause="UDA 2.0 §2.1")

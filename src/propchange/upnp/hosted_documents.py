@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.judge import PublisherPolicy
@@ -13,10 +13,8 @@ from propchange.core.wire.refusals import HOST_MISSING, judge_host
 from propchange.upnp.control import ActionCall, Control, ReportRefusal
 from propchange.upnp.description import build_description
 from propchange.upnp.device import PlacedDevice
-from propchange.upnp.hosted_url import DESCRIPTION_PATH, targets
+from propchange.upnp.hosted_url import DESCRIPTION_PATH
 from propchange.upnp.service import OnAction, Service
-
-T = TypeVar("T")
 
 _XML = (b"CONTENT-TYPE", b'text/xml; charset="utf-8"')
 
@@ -48,17 +46,16 @@ class HostedDocuments:
         self._prefix = prefix
         self.control = Control(policy, date, limits, refused)
         """Judges calls, and makes the responses to them."""
-        documents = {DESCRIPTION_PATH: self._description(placed, None)}
-        controls: dict[str, Service] = {}
+        description = prefix + DESCRIPTION_PATH
+        self._documents = {description: self._description(placed, None)}
+        self._controls: dict[str, Service] = {}
         for service in placed.all_services():
-            documents[f"/{service.scpd_path}"] = service.service.scpd(policy.uda)
-            controls[f"/{service.control_path}"] = service.service
-        self.config_id = zlib.crc32(b"\0".join(documents.values())) & 0xFFFFFF
+            self._documents[f"{prefix}/{service.scpd_path}"] = service.service.scpd(policy.uda)
+            self._controls[f"{prefix}/{service.control_path}"] = service.service
+        self.config_id = zlib.crc32(b"\0".join(self._documents.values())) & 0xFFFFFF
         """The configId of the description, which is also CONFIGID in announcements: 24 bits that
         change when a document does (UDA 2.0 §1.2.2, §2.3)."""
-        documents[DESCRIPTION_PATH] = self._description(placed, self.config_id)
-        self._documents = _by_target(prefix, documents)
-        self._controls = _by_target(prefix, controls)
+        self._documents[description] = self._description(placed, self.config_id)
 
     def _description(self, placed: PlacedDevice, config_id: int | None) -> bytes:
         return build_description(
@@ -112,7 +109,3 @@ class HostedDocuments:
             http_version=request.http_version,
             close=not request.keep_alive,
         )
-
-
-def _by_target(prefix: str, by_path: Mapping[str, T]) -> dict[str, T]:
-    return {target: by_path[path] for path in by_path for target in targets(prefix, path)}

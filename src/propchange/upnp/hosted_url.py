@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, Self
+from urllib.parse import unquote
 
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.wire.headers import parse_host
@@ -96,27 +97,33 @@ class HostedURL(NamedTuple):
         return address.network.version == literal.version
 
 
-def targets(prefix: str, path: str) -> tuple[str, ...]:
-    """The paths at which a request for ``path`` below ``prefix`` may come in. A web server that
-    mounts an application may leave the prefix as it is, or take any number of segments from its
-    beginning. The whole path is first."""
-    segments = prefix.split("/")[1:]
-    return tuple(
-        "".join(f"/{each}" for each in segments[taken:]) + path
-        for taken in range(len(segments) + 1)
-    )
+class HostedPaths:
+    """The paths of a device below ``prefix``, by the paths at which requests for them may come in.
 
+    A web server that mounts an application may leave the prefix as it is, or take any number of
+    segments from its beginning. It may also write characters as ``%xx``, and add slashes. Raises
+    ValueError if a request could be for two of ``paths``."""
 
-def check_targets(prefix: str, paths: Iterable[str]) -> None:
-    """Raises ValueError if a request could be for two of ``paths`` below ``prefix``, because a web
-    server may take segments of ``prefix`` away."""
-    owners: dict[str, str] = {}
-    for path in paths:
-        for target in targets(prefix, path):
-            other = owners.setdefault(target, path)
-            if other != path:
-                raise ValueError(
-                    f"a request for {target} could be for {prefix}{path} and, if the web server "
-                    f"takes a part of {prefix} away, for {prefix}{other}: choose other paths for "
-                    "the service, or another url"
-                )
+    def __init__(self, prefix: str, paths: Iterable[str]) -> None:
+        segments = prefix.split("/")[1:]
+        self._paths: dict[str, str] = {}
+        for path in paths:
+            for taken in range(len(segments) + 1):
+                target = "/".join(("", *segments[taken:])) + path
+                other = self._paths.setdefault(target, prefix + path)
+                if other != prefix + path:
+                    raise ValueError(
+                        f"a request for {target} could be for {prefix}{path} and for {other}, "
+                        f"because a web server may take {'/'.join(segments[:taken])} from the "
+                        "path: choose other paths for the service, or another url"
+                    )
+
+    def path_of(self, target: str) -> str:
+        """``target`` with the path of the device that it stands for. A target of no path of the
+        device is returned unchanged."""
+        received, mark, query = target.partition("?")
+        path = self._paths.get(received)
+        if path is None:
+            segments = (unquote(each) for each in received.split("/") if each)
+            path = self._paths.get("/".join(("", *segments)), received)
+        return path + mark + query

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,14 +46,15 @@ FAMILY = "both have to be of the same family"
 
 def judge(
     *urls: str,
-    peer: Endpoint = PEER,
-    local: Endpoint = LOCAL,
+    peer: Endpoint | None = PEER,
+    local: Endpoint | None = LOCAL,
     on_link: tuple[OnLink, ...] = LAN,
     policy: str = "on-link",
     lenient: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     own_hosts: frozenset[str] = frozenset(),
     own_callback: str = "",
+    **own: Any,
 ) -> tuple[DeliveryURL, ...]:
     return judge_callbacks(
         urls,
@@ -64,18 +66,20 @@ def judge(
         limits=limits,
         own_hosts=own_hosts,
         own_callback=own_callback,
+        **own,
     )
 
 
 def refusal(
     *urls: str,
-    peer: Endpoint = PEER,
-    local: Endpoint = LOCAL,
+    peer: Endpoint | None = PEER,
+    local: Endpoint | None = LOCAL,
     on_link: tuple[OnLink, ...] = LAN,
     policy: str = "on-link",
     lenient: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     own_hosts: frozenset[str] = frozenset(),
+    **own: Any,
 ) -> RemoteProtocolError:
     with pytest.raises(RemoteProtocolError) as caught:
         judge(
@@ -87,6 +91,7 @@ def refusal(
             lenient=lenient,
             limits=limits,
             own_hosts=own_hosts,
+            **own,
         )
     assert caught.value.status == 412
     return caught.value
@@ -681,3 +686,56 @@ def test_any_text_is_accepted_or_refused(text: str) -> None:
         for policy in CALLBACK_POLICIES:
             with contextlib.suppress(RemoteProtocolError):
                 assert len(judge(url, policy=policy)) == 1
+
+
+# --- behind a web server ---
+
+OWN = frozenset({LOCAL.host})
+
+
+@pytest.mark.parametrize(
+    ("url", "leads_to_device"),
+    [
+        ("http://192.168.1.2:8000/upnp", True),
+        ("http://192.168.1.2:8000/upnp?x", True),
+        ("http://192.168.1.2:8000/upnp/Switch/event", True),
+        ("http://192.168.1.2:8000/upnp2/x", False),
+        ("http://192.168.1.2:8000/events/x", False),
+        ("http://192.168.1.2:8000", False),
+        ("http://192.168.1.2:8001/upnp", False),
+    ],
+)
+def test_a_web_server_may_have_the_device_and_a_control_point_that_hears_it(
+    url: str, leads_to_device: bool
+) -> None:
+    """The program subscribes to its own device; its events come in at another path."""
+    here = {"peer": LOCAL, "own_hosts": OWN, "own_port": 8000, "own_prefix": "/upnp"}
+    if leads_to_device:
+        assert OWN_LISTENER in str(refusal(url, **here))
+    else:
+        assert judge(url, **here)[0].url == url
+
+
+def test_where_a_subscribe_came_in_may_be_unknown_and_its_port_known() -> None:
+    assert judge("http://192.168.1.9/", local=None, own_hosts=OWN)
+    here = {"peer": LOCAL, "local": None, "own_hosts": OWN}
+    assert judge("http://192.168.1.2:8000/", **here)
+    assert OWN_LISTENER in str(refusal("http://192.168.1.2:8000/", **here, own_port=8000))
+
+
+@pytest.mark.clause("SUB-71")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9000/", ITSELF),
+        ("http://192.168.1.2:9000/", f"{OWN_MACHINE}, and the SUBSCRIBE came from another"),
+        ("http://239.255.255.250/", NO_SINGLE_HOST),
+        ("http://[::ffff:10.0.0.1]/", FAMILY),
+        ("http://[fe80::1]/", "did not come over a link"),
+    ],
+)
+def test_a_subscriber_that_is_not_known_is_none_of_this_machine(url: str, reason: str) -> None:
+    """The policy "any" leaves the rules that no policy changes."""
+    unknown = {"peer": None, "policy": "any", "own_hosts": OWN}
+    assert reason in str(refusal(url, **unknown))
+    assert judge("http://203.0.113.9/", "http://[2001:db8::1]/", **unknown)

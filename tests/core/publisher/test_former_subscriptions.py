@@ -165,3 +165,15 @@ def test_a_link_local_address_is_gone_with_its_interface(device: Any) -> None:
     sid = device.subscribe("http://[fe80::2]:9000/", local=there, peer=peer)
     assert device.renew(sid, local=there).status == 200
     assert device.renew(sid, local=again).status == 412
+
+
+def test_a_subscription_behind_a_proxy_is_renewed_wherever_its_renewals_come_in(
+    device: Any,
+) -> None:
+    """Its events leave from the address that the system chooses, so it was made at none."""
+    proxied = Endpoint("127.0.0.1", 8000)
+    sid = device.subscribe(local=proxied)
+    for gone in ((), (proxied.host, HERE.host)):
+        device.gone.update(gone)
+        for local in (proxied, HERE, MOVED):
+            assert device.renew(sid, local=local).status == 200

@@ -11,11 +11,13 @@ import pytest
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import (
+    UNKNOWN_PEER,
     AttemptVerdict,
     Cancellation,
     NewSubscription,
     PublisherPolicy,
     Renewal,
+    arrived_at,
     judge_attempt,
     judge_room,
     judge_subscribe,
@@ -26,7 +28,6 @@ from propchange.core.wire.messages import DeliveryFailure, DeliveryURL, Endpoint
 from propchange.core.wire.refusals import (
     Refusal,
 )
-from propchange.errors import LocalProtocolError
 from tests.core.judging import (
     CALLBACK,
     EMPTY,
@@ -176,18 +177,93 @@ def test_an_nt_that_is_missing_or_wrong_is_answered_412(headers: tuple[Header, .
     )
 
 
-def test_a_new_subscription_is_not_judged_without_the_ends_of_its_connection() -> None:
-    for peer, local in ((None, LOCAL), (PEER, None)):
-        with pytest.raises(
-            LocalProtocolError,
-            match=r"^a SUBSCRIBE is judged with both addresses of its connection$",
-        ):
-            judge_subscribe(
-                request("SUBSCRIBE", CALLBACK, NT, peer=peer, local=local, host=(b"Host", b"tv")),
-                PublisherPolicy(hosts=frozenset({"tv"})),
-                DEFAULT_LIMITS,
-                LAN,
-            )
+# --- behind a web server or a proxy ---
+
+TV = frozenset({"tv"})
+LOOPBACK = Endpoint("127.0.0.1", 8123)
+LOOPBACK_6 = Endpoint("::1", 8123)
+
+
+def behind(
+    *, peer: Endpoint | None = PEER, local: Endpoint | None = LOCAL, **policy: Any
+) -> NewSubscription | Renewal | Refusal:
+    """The verdict on a SUBSCRIBE that a web server of this machine, whose address is ``LOCAL``,
+    passes on."""
+    return judge_subscribe_anew(
+        request("SUBSCRIBE", CALLBACK, NT, peer=peer, local=local, host=(b"Host", b"tv")),
+        PublisherPolicy(hosts=TV, **policy),
+        DEFAULT_LIMITS,
+        on_link=lambda at: LAN if at.host == LOCAL.host else (OnLink(ip_network("127.0.0.0/8")),),
+        on_link_now=lambda at: LAN if at.host == LOCAL.host else (),
+        own_hosts=lambda: frozenset({LOCAL.host}),
+        own_towards=lambda peer: LOCAL if peer.host.startswith("192.168.1.") else None,
+    )
+
+
+@pytest.mark.clause("SUB-74")
+@pytest.mark.parametrize("callbacks", ["on-link", "same-host", "any"])
+@pytest.mark.parametrize("local", [None, LOOPBACK, LOOPBACK_6])
+def test_a_subscriber_behind_a_proxy_of_this_machine_is_judged_by_its_own_network(
+    local: Endpoint | None, callbacks: str
+) -> None:
+    """Events to it do not leave from loopback, which does not lead there."""
+    granted = behind(local=local, callbacks=callbacks)
+    assert isinstance(granted, NewSubscription)
+    assert (granted.local, granted.peer) == (None, PEER)
+
+
+@pytest.mark.clause("SUB-74")
+def test_a_subscriber_of_another_network_is_refused_behind_a_proxy_too() -> None:
+    far = Endpoint("203.0.113.9", 50_000)
+    for local in (None, LOOPBACK):
+        refused = behind(peer=far, local=local)
+        assert isinstance(refused, Refusal)
+        assert refused.status == 412
+        assert refused.reason == (
+            "the SUBSCRIBE of 203.0.113.9 was passed on by a proxy or a web server, and this "
+            "machine has no network with 203.0.113.9, so the callback to 192.168.1.9 cannot be "
+            'judged; the setting callbacks="any" of the device allows it'
+        )
+
+
+@pytest.mark.parametrize("callbacks", ["on-link", "same-host"])
+@pytest.mark.parametrize("local", [None, LOCAL])
+def test_without_the_address_of_the_subscriber_its_callback_cannot_be_judged(
+    local: Endpoint | None, callbacks: str
+) -> None:
+    refused = behind(peer=None, local=local, callbacks=callbacks)
+    assert isinstance(refused, Refusal)
+    assert refused.status == 412
+    assert refused.reason == (
+        "the address of the subscriber is not known, because the web server does not pass it on, "
+        'so the callback cannot be judged; the setting callbacks="any" of the device allows it'
+    )
+
+
+def test_a_subscriber_that_is_not_known_may_be_allowed_and_counts_as_one_address() -> None:
+    for local in (None, LOCAL, LOOPBACK):
+        granted = behind(peer=None, local=local, callbacks="any")
+        assert isinstance(granted, NewSubscription)
+        assert granted.peer == UNKNOWN_PEER
+        assert granted.local == (LOCAL if local is LOCAL else None)
+
+
+@pytest.mark.parametrize(
+    ("peer", "local", "arrived"),
+    [
+        (PEER, LOCAL, LOCAL),
+        (PEER, None, None),
+        (PEER, LOOPBACK, None),
+        (None, LOOPBACK, None),
+        (LOOPBACK, LOOPBACK, LOOPBACK),
+        (LOOPBACK_6, LOOPBACK, LOOPBACK),
+        (LOOPBACK, LOCAL, LOCAL),
+    ],
+)
+def test_loopback_is_not_where_a_peer_of_another_machine_has_arrived(
+    peer: Endpoint | None, local: Endpoint | None, arrived: Endpoint | None
+) -> None:
+    assert arrived_at(request("SUBSCRIBE", peer=peer, local=local)) == arrived
 
 
 @pytest.mark.clause("AMB-13")

@@ -17,6 +17,7 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import (
+    AnswerUnreported,
     AttemptFailed,
     AttemptTimedOut,
     Disowned,
@@ -62,6 +63,7 @@ class Device(OnAClock):
         self.protocol = PublisherProtocol(
             new_sid=lambda: f"uuid:{next(numbers)}",
             on_link=lambda _: (OnLink(ip_network("10.0.0.0/16")),),
+            own_towards=lambda _: HERE,
             has_address=lambda endpoint: endpoint.host not in self.gone,
             policy=policy,
             limits=limits,
@@ -261,17 +263,6 @@ def test_an_unsubscribe_without_sid_is_answered_412() -> None:
 def test_two_services_cannot_share_an_event_url() -> None:
     with pytest.raises(ValueError, match="/evt is the event URL of another service"):
         Device().protocol.add_service("/evt", {"A": EventedVariable("")})
-    with pytest.raises(ValueError, match="/evt is the event URL of another service"):
-        Device().protocol.add_service("/x", {"A": EventedVariable("")}, aliases=("/evt",))
-
-
-def test_each_alias_of_an_event_url_is_the_same_service() -> None:
-    device = Device()
-    device.protocol.add_service("/a/b/evt", {"A": EventedVariable("")}, aliases=("/b/evt",))
-    sid = device.sent(device.ask(path="/b/evt"))
-    assert device.renew(sid, path="/a/b/evt").status == 200
-    assert device.renew(sid).status == 412
-    assert device.unsubscribe(sid, path="/b/evt?x").status == 200
 
 
 # --- before the initial event ---
@@ -332,6 +323,46 @@ def test_an_answer_that_could_not_leave_takes_its_subscription_along() -> None:
     device.protocol.response_sent(response, device.now)
     device.protocol.response_lost(response, device.now)
     assert device.outcomes() == []
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "renewed", "cancelled"])
+def test_a_web_server_that_never_tells_what_became_of_an_answer_keeps_no_subscription(
+    meanwhile: str,
+) -> None:
+    device = Device()
+    sid = device.ask(timeout="Second-3600").fields[b"sid"].decode()
+    seconds = DEFAULT_LIMITS.unreported_answer_seconds
+    assert device.deadline() == seconds
+    device.at(seconds - 1)
+    if meanwhile == "renewed":
+        assert device.renew(sid).status == 200
+    elif meanwhile == "cancelled":
+        assert device.unsubscribe(sid).status == 200
+    device.outcomes()
+    assert device.sids() == [sid]
+    device.at(seconds)
+    assert device.outcomes() == [AnswerUnreported(sid, seconds)]
+    assert_nothing_is_left(device)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+def test_a_subscription_whose_answer_was_told_to_have_left_outlives_that_time(
+    delay: float,
+) -> None:
+    device = Device(policy=PublisherPolicy(initial_event_delay=delay))
+    response = device.ask(timeout="Second-3600")
+    device.at(DEFAULT_LIMITS.unreported_answer_seconds - 1)
+    sid = device.sent(response)
+    device.at(DEFAULT_LIMITS.unreported_answer_seconds + 1)
+    device.end(device.take_one())
+    device.at(DEFAULT_LIMITS.unreported_answer_seconds * 2)
+    assert device.sids() == [sid]
+    assert AnswerUnreported not in map(type, device.outcomes())
+
+
+def test_our_own_listener_always_tells_in_that_time() -> None:
+    limits = DEFAULT_LIMITS
+    assert limits.unreported_answer_seconds > limits.answer_seconds + limits.read_seconds
 
 
 def test_an_answer_that_has_left_cannot_be_lost_any_more() -> None:

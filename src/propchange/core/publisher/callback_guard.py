@@ -55,38 +55,52 @@ _URL = re.compile(r"http://([^/?]*)((?:[/?].*)?)", re.IGNORECASE)
 def judge_callbacks(
     urls: tuple[str, ...],
     *,
-    peer: Endpoint,
-    local: Endpoint,
+    peer: Endpoint | None,
+    local: Endpoint | None,
     on_link: Sequence[OnLink],
     policy: str,
     lenient: bool,
     limits: Limits,
     own_hosts: Container[str] = (),
     own_callback: str = "",
+    own_port: int | None = None,
+    own_prefix: str = "",
 ) -> tuple[DeliveryURL, ...]:
     """The URLs of a CALLBACK, checked and split, in their order (UDA 2.0 §4.1.1).
 
-    ``peer`` and ``local`` are the ends of the connection that carried the SUBSCRIBE, ``on_link``
-    the prefixes of its interface, ``own_hosts`` the addresses of this machine, ``policy`` one of
-    :data:`CALLBACK_POLICIES`. With ``lenient``, URLs that may not be called are left out; otherwise
-    one such URL refuses the whole CALLBACK. ``own_callback`` is the one URL that may lead to the
-    device's own listener.
+    ``peer`` is the address of the subscriber; None: not known, for the policy "any" alone.
+    ``local`` is the address of this machine that the SUBSCRIBE was sent to, None if it is not
+    known. ``on_link`` are the prefixes of the interface on which it came in, ``own_hosts`` the
+    addresses of this machine. ``policy`` is one of :data:`CALLBACK_POLICIES`. With ``lenient``,
+    URLs that may not be called are left out; otherwise one such URL refuses the whole CALLBACK.
+    The paths below ``own_prefix`` at ``own_port`` of this machine (None: that of ``local``) lead to
+    the device itself.
+    ``own_callback`` is the one URL that may lead there.
 
     Raises :class:`RemoteProtocolError` with status 412 when a URL may not be called or none is
     left.
     """
+    if peer is None and policy != "any":
+        raise _refusal(
+            "the address of the subscriber is not known, because the web server does not pass it "
+            f"on, so the callback cannot be judged; {_ALLOW}",
+            _SEGMENT,
+        )
+    if own_port is None and local is not None:
+        own_port = local.port
     connection = _Connection(
-        parse_address(peer.host),
-        parse_address(local.host),
-        local.port,
-        local.scope or peer.scope,
+        None if peer is None else parse_address(peer.host),
+        None if local is None else parse_address(local.host),
+        own_port,
+        own_prefix,
+        (local.scope if local else 0) or (peer.scope if peer else 0),
         on_link,
         own_hosts,
     )
     accepted: list[DeliveryURL] = []
     refused = _refusal("CALLBACK names no URL", _FORM)
     for url in urls:
-        known = connection._replace(local_port=0) if url == own_callback else connection
+        known = connection._replace(own_port=None) if url == own_callback else connection
         try:
             accepted.append(_judge(url, known, policy, limits))
         except RemoteProtocolError as error:
@@ -99,9 +113,10 @@ def judge_callbacks(
 
 
 class _Connection(NamedTuple):
-    peer: _Address
-    local: _Address
-    local_port: int
+    peer: _Address | None
+    local: _Address | None
+    own_port: int | None
+    own_prefix: str
     scope: int
     on_link: Sequence[OnLink]
     own_hosts: Container[str]
@@ -109,6 +124,19 @@ class _Connection(NamedTuple):
     def is_own(self, address: _Address) -> bool:
         """Whether ``address`` is one of this machine."""
         return address.is_loopback or address == self.local or str(address) in self.own_hosts
+
+    def is_from_loopback(self) -> bool:
+        """Whether the subscriber is on the loopback interface."""
+        return self.peer is not None and self.peer.is_loopback
+
+    def is_from_own(self) -> bool:
+        """Whether the subscriber is on this machine."""
+        return self.peer is not None and self.is_own(self.peer)
+
+    def leads_to_device(self, port: int, target: str) -> bool:
+        """Whether ``port`` and ``target``, of an address of this machine, lead to the device."""
+        path = target.partition("?")[0]
+        return port == self.own_port and f"{path}/".startswith(f"{self.own_prefix}/")
 
     def has_on_link(self, address: _Address) -> bool:
         """Whether ``address`` is in a prefix of the interface."""
@@ -121,7 +149,7 @@ def _refusal(reason: str, clause: str) -> RemoteProtocolError:
 
 def _judge(url: str, connection: _Connection, policy: str, limits: Limits) -> DeliveryURL:
     address, port, authority, target = _take_apart(url, limits)
-    _refuse_unusable(address, port, connection)
+    _refuse_unusable(address, port, target, connection)
     scope = _scope_of(address, connection)
     if policy == "same-host" and address != connection.peer:
         raise _refusal(
@@ -167,12 +195,14 @@ def _take_apart(url: str, limits: Limits) -> tuple[_Address, int, str, str]:
     return address, port, authority, target if target.startswith("/") else f"/{target}"
 
 
-def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> None:
+def _refuse_unusable(address: _Address, port: int, target: str, connection: _Connection) -> None:
     """Refuse addresses that no policy allows."""
-    if address.version != connection.peer.version or getattr(address, "ipv4_mapped", None):
+    peer = connection.peer
+    version = address.version if peer is None else peer.version
+    if address.version != version or getattr(address, "ipv4_mapped", None):
         raise _refusal(
             f"the callback leads to {address}, and the SUBSCRIBE came over "
-            f"IPv{connection.peer.version}; both have to be of the same family",
+            f"IPv{version}; both have to be of the same family",
             _FAMILY,
         )
     if not _is_unicast(address, connection.on_link):
@@ -183,7 +213,7 @@ def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> N
             "translator or a tunnel",
             _SEGMENT,
         )
-    if address.is_loopback and not connection.peer.is_loopback:
+    if address.is_loopback and not connection.is_from_loopback():
         raise _refusal(
             f"the callback leads to {address}, the device itself; name an address of the "
             "subscriber that the device can reach",
@@ -191,14 +221,14 @@ def _refuse_unusable(address: _Address, port: int, connection: _Connection) -> N
         )
     if not connection.is_own(address):
         return
-    if port == connection.local_port:
+    if connection.leads_to_device(port, target):
         raise _refusal(
             f"the callback leads to {address} port {port}, the device's own listener", _SEGMENT
         )
-    if not connection.is_own(connection.peer):
+    if not connection.is_from_own():
         raise _refusal(
             f"the callback leads to {address}, an address of the device's own machine, and the "
-            f"SUBSCRIBE came from another address ({connection.peer})",
+            f"SUBSCRIBE came from another address ({peer or 'not known'})",
             _SEGMENT,
         )
 
@@ -254,6 +284,7 @@ def _is_on_link(address: _Address, connection: _Connection) -> bool:
     if not connection.has_on_link(address):
         return False
     peer = connection.peer
+    assert peer is not None  # the policy is not "any"
     return address == peer or connection.has_on_link(peer) or _is_link_local_6(peer)
 
 
@@ -261,6 +292,11 @@ def _why_off_link(address: _Address, connection: _Connection) -> str:
     """The reason for which ``address`` is not on the link, as an error text."""
     peer, local = connection.peer, connection.local
     networks = ", ".join(str(network) for network, _ in connection.on_link)
+    if local is None:
+        return (
+            f"the SUBSCRIBE of {peer} was passed on by a proxy or a web server, and this machine "
+            f"has no network with {peer}, so the callback to {address} cannot be judged; {_ALLOW}"
+        )
     if not networks:
         return (
             f"no network of the address that the SUBSCRIBE was sent to ({local}) is known, so the "

@@ -49,7 +49,7 @@ from propchange.core.wire.refusals import (
     refuse_method,
     refuse_repeated,
 )
-from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.errors import RemoteProtocolError
 
 INITIAL_EVENT_DELAY = 0.02
 """Seconds that a hosted service waits behind the answer to SUBSCRIBE before the initial event.
@@ -68,7 +68,8 @@ class PublisherPolicy:
     - ``callbacks``: which delivery URLs may be called, one of ``CALLBACK_POLICIES``.
       ``lenient_callbacks``: leave out the URLs that may not be called, instead of refusing all.
       ``own_callback``: the one URL that may lead to the publisher's own listener, where a control
-      point of the same program hears events.
+      point of the same program hears events. ``own_prefix``: the path below which all URLs of the
+      publisher are; other paths at its port may be called.
     - ``default_duration``: whole seconds for a SUBSCRIBE that asks for none. Each duration is
       raised to ``minimum_duration`` and lowered to ``maximum_duration``. ``dlna``: 300 s for
       everybody.
@@ -86,6 +87,7 @@ class PublisherPolicy:
     callbacks: str = "on-link"
     lenient_callbacks: bool = False
     own_callback: str = ""
+    own_prefix: str = ""
     default_duration: int = 1800
     minimum_duration: int = 60
     maximum_duration: int = 86_400
@@ -116,14 +118,19 @@ class NewSubscription(NamedTuple):
     """A SUBSCRIBE that may be granted. Make a SID and answer with :func:`subscribe_response`.
 
     ``statevar`` are the names of STATEVAR, not yet compared with those of the service; None without
-    them and before UDA 2.0.
+    them and before UDA 2.0. ``local`` is the address to send events from; None: the system chooses.
+    ``peer`` is :data:`UNKNOWN_PEER` if the address of the subscriber is not known.
     """
 
     urls: tuple[DeliveryURL, ...]
     duration: int
     statevar: tuple[str, ...] | None
-    local: Endpoint
+    local: Endpoint | None
     peer: Endpoint
+
+
+UNKNOWN_PEER = Endpoint("0.0.0.0", 0)
+"""The peer of subscribers whose addresses are not known. They share the caps of one address."""
 
 
 class Cancellation(NamedTuple):
@@ -163,8 +170,8 @@ def judge_subscribe(
     """Judge a SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
 
     ``on_link`` are the prefixes of the interface on which the request came in, ``own_hosts`` the
-    addresses of this machine. Raises :class:`LocalProtocolError` for a new subscription whose
-    request has no ``peer`` or no ``local``: its delivery URLs are judged by these addresses.
+    addresses of this machine. Without ``peer``, a new subscription is granted by the policy "any"
+    alone: its delivery URLs are judged by that address.
     """
     refusal = _judge_head(request, "SUBSCRIBE", policy.hosts)
     if refusal is not None:
@@ -180,8 +187,7 @@ def judge_subscribe(
         )
     if fields.get(b"nt") not in _NTS_OF_SUBSCRIBE:
         return Refusal(412, "NT is missing or is not upnp:event", _SUBSCRIBE)
-    if request.peer is None or request.local is None:
-        raise LocalProtocolError("a SUBSCRIBE is judged with both addresses of its connection")
+    peer, local = request.peer, arrived_at(request)
     try:
         urls = parse_callback(callback, limits)
     except ValueError as error:
@@ -189,14 +195,16 @@ def judge_subscribe(
     try:
         judged = judge_callbacks(
             urls,
-            peer=request.peer,
-            local=request.local,
+            peer=peer,
+            local=local,
             on_link=on_link,
             policy=policy.callbacks,
             lenient=policy.lenient_callbacks,
             limits=limits,
             own_hosts=own_hosts,
             own_callback=policy.own_callback,
+            own_port=request.local and request.local.port,
+            own_prefix=policy.own_prefix,
         )
     except RemoteProtocolError as error:
         return Refusal(error.status, str(error.args[0]), error.clause)
@@ -204,9 +212,19 @@ def judge_subscribe(
         judged,
         _duration(fields, policy),
         parse_statevar(fields.get(b"statevar"), limits) if policy.uda == "2.0" else None,
-        _with_scope(request.local, on_link),
-        request.peer,
+        None if local is None else _with_scope(local, on_link),
+        peer or UNKNOWN_PEER,
     )
+
+
+def arrived_at(request: Request) -> Endpoint | None:
+    """The address of this machine to which ``request`` was sent; None if it is not known. If a peer
+    on another machine has reached an address of loopback, a proxy on this machine has passed the
+    request on. Nothing can be sent from there to the peer."""
+    local, peer = request.local, request.peer
+    if local is None or not parse_address(local.host).is_loopback:
+        return local
+    return local if peer is not None and parse_address(peer.host).is_loopback else None
 
 
 def _with_scope(local: Endpoint, on_link: Sequence[OnLink]) -> Endpoint:
@@ -229,11 +247,16 @@ def judge_subscribe_anew(
     on_link: Callable[[Endpoint], Sequence[OnLink]],
     on_link_now: Callable[[Endpoint], Sequence[OnLink]],
     own_hosts: Callable[[], Container[str]],
+    own_towards: Callable[[Endpoint], Endpoint | None] = lambda _: None,
 ) -> NewSubscription | Renewal | Refusal:
     """As :func:`judge_subscribe`, but a SUBSCRIBE that is refused is judged once more if the
     interface has got other prefixes. Both functions take an address of the interface: ``on_link``
-    returns the prefixes that were read before, ``on_link_now`` reads them again."""
-    local = request.local
+    returns the prefixes that were read before, ``on_link_now`` reads them again. ``own_towards``
+    returns the address of this machine on the network of a peer. Its interface counts if it is not
+    known where the SUBSCRIBE came in."""
+    local = arrived_at(request)
+    if local is None and request.peer is not None:
+        local = own_towards(request.peer)
     known = () if local is None else on_link(local)
     verdict = judge_subscribe(request, policy, limits, known, own_hosts())
     if isinstance(verdict, Refusal) and local is not None and verdict.status == 412:

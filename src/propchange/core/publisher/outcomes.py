@@ -51,6 +51,15 @@ class Unsubscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerUnreported:
+    """For ``seconds`` nobody has told whether the answer to a SUBSCRIBE has left. The subscription
+    is over. It had no event, because the initial one follows the answer."""
+
+    sid: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """The duration ended without a renewal."""
 
@@ -123,6 +132,7 @@ PublisherOutcome = (
     | Refused
     | Renewed
     | Unsubscribed
+    | AnswerUnreported
     | Expired
     | Disowned
     | InitialEventDelivered

@@ -9,7 +9,7 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from propchange.core.deadlines import Deadlines
@@ -36,6 +36,7 @@ from propchange.core.publisher.judge import (
     subscribe_response,
 )
 from propchange.core.publisher.outcomes import (
+    AnswerUnreported,
     AttemptFailed,
     AttemptTimedOut,
     Disowned,
@@ -82,6 +83,8 @@ class PublisherProtocol:
     the interface that has a local address. ``on_link_now`` reads them before; it is called before a
     SUBSCRIBE is refused. ``own_hosts`` gives the addresses of this machine, as
     texts in their shortest form: events of a subscriber on another machine are not sent there.
+    ``own_towards`` returns the address of this machine on the network of a peer, for a SUBSCRIBE of
+    which a web server does not say where it came in; None: there is none.
     ``has_address`` returns whether an endpoint has one of them now. It is called if a renewal comes
     in at another address than the SUBSCRIBE (:mod:`.former_subscriptions`).
     ``date`` gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast
@@ -96,6 +99,7 @@ class PublisherProtocol:
         on_link: Callable[[Endpoint], Sequence[OnLink]],
         on_link_now: Callable[[Endpoint], Sequence[OnLink]] | None = None,
         own_hosts: Callable[[], Container[str]] = tuple,
+        own_towards: Callable[[Endpoint], Endpoint | None] = lambda _: None,
         has_address: Callable[[Endpoint], bool] = lambda _: True,
         policy: PublisherPolicy | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -107,6 +111,7 @@ class PublisherProtocol:
         self._on_link = on_link
         self._on_link_now = on_link_now or on_link
         self._own_hosts = own_hosts
+        self._own_towards = own_towards
         self._policy = policy or PublisherPolicy()
         self._limits = limits
         self._date = date
@@ -134,10 +139,8 @@ class PublisherProtocol:
         path: str,
         variables: Mapping[str, EventedVariable],
         identity: ServiceIdentity | None = None,
-        aliases: Collection[str] = (),
     ) -> None:
-        """Accept SUBSCRIBE requests at ``path``, the event URL of one service (UDA 2.0 §4.1.1), and
-        at ``aliases``, other paths at which a web server passes on requests for it.
+        """Accept SUBSCRIBE requests at ``path``, the event URL of one service (UDA 2.0 §4.1.1).
 
         ``variables`` maps each evented variable to its declaration, in the order of the initial
         event. Variables with a level are sent by multicast too, as events of the service
@@ -147,16 +150,15 @@ class PublisherProtocol:
         Raises ValueError when the path is taken, when there is no variable, for a name or a text
         that XML cannot carry, and for a level without an identity and a boot id.
         """
-        for each in (path, *aliases):
-            if each in self._services:
-                raise ValueError(f"{each} is the event URL of another service")
+        if path in self._services:
+            raise ValueError(f"{path} is the event URL of another service")
         service = PublishedService(path, variables, self._limits, self._outcomes.log)
         levels = {name: v.level for name, v in variables.items() if v.level is not None}
         if levels and self._policy.uda != "1.0":
             service.multicast = self._multicast.service(
                 path, identity, levels, service.guarded_merges
             )
-        self._services.update(dict.fromkeys((path, *aliases), service))
+        self._services[path] = service
 
     def update(self, path: str, changes: Mapping[str, str], now: float) -> None:
         """Note new values of the service at ``path`` (evented variable -> text).
@@ -248,7 +250,8 @@ class PublisherProtocol:
         SUBSCRIBE and UNSUBSCRIBE are judged and granted or refused. The answer to another path
         than an event URL is a 404, to another method a 405. If the answer has a ``receipt``, call
         :meth:`response_sent` when it has left, or :meth:`response_lost` when it cannot leave; until
-        then the initial event is not sent.
+        then the initial event is not sent. If neither is called, the subscription ends after
+        ``Limits.unreported_answer_seconds``.
         """
         self._now = now
         self._expire(now)
@@ -276,6 +279,7 @@ class PublisherProtocol:
                 on_link=self._on_link,
                 on_link_now=self._on_link_now,
                 own_hosts=self._own_hosts,
+                own_towards=self._own_towards,
             )
         if isinstance(verdict, Refusal):
             return self._refuse(request, verdict)
@@ -322,7 +326,7 @@ class PublisherProtocol:
             return self._refuse(request, refusal)
         sid = self._new_sid()
         wanted = self._accept_statevar(service, verdict.statevar)
-        local = shared(verdict.local)
+        local = None if verdict.local is None else shared(verdict.local)
         routes = []
         for url in verdict.urls:
             load = self._queue.use(url.endpoint, verdict.peer, now)
@@ -340,8 +344,9 @@ class PublisherProtocol:
             subscription, verdict.duration, self._policy.minimum_duration
         )
         self._extend(subscription, duration, now)
+        self._owed.set(subscription, now + self._limits.unreported_answer_seconds)
         self._outcomes.log(
-            Subscribed(sid, service.path, subscription.callbacks, verdict.peer, duration)
+            Subscribed(sid, service.path, subscription.callbacks, request.peer, duration)
         )
         accepted = None if wanted is None else verdict.statevar
         response = subscribe_response(sid, duration, self._policy, request, accepted)
@@ -395,6 +400,7 @@ class PublisherProtocol:
         if self._policy.initial_event_delay > 0:
             self._owed.set(subscription, now + self._policy.initial_event_delay)
         else:
+            self._owed.clear(subscription)
             self._queue.enqueue(subscription)
 
     def response_lost(self, response: Response, now: float) -> None:
@@ -402,9 +408,7 @@ class PublisherProtocol:
         the subscriber does not know its SID."""
         self._now = now
         subscription = response.receipt
-        if isinstance(subscription, Subscription) and PUBLISHER.allows(
-            subscription.state, PublisherInput.ANSWER_LOST
-        ):
+        if isinstance(subscription, Subscription) and _waits_for_report(subscription):
             self._move(subscription, PublisherInput.ANSWER_LOST)
             self._outcomes.log(Expired(subscription.sid))
 
@@ -490,7 +494,13 @@ class PublisherProtocol:
         self._expire(now)
         self._queue.handle_deadline(now)
         while (subscription := self._owed.pop_due(now)) is not None:
-            self._queue.enqueue(subscription)
+            if _waits_for_report(subscription):
+                self._move(subscription, PublisherInput.ANSWER_LOST)
+                self._outcomes.log(
+                    AnswerUnreported(subscription.sid, self._limits.unreported_answer_seconds)
+                )
+            else:
+                self._queue.enqueue(subscription)
         while (delivery := self._queue.pop_timed_out(now)) is not None:
             waited = delivery.carrier is WAITING
             failure = DeliveryFailure.WAITED if waited else DeliveryFailure.TIMED_OUT
@@ -576,6 +586,11 @@ class PublisherProtocol:
         _uncount(self._per_address, subscription.peer.host)
         _uncount(self._per_prefix, origin_of(subscription.peer)[0])
         self._queue.leave(subscription, self._now)
+
+
+def _waits_for_report(subscription: Subscription) -> bool:
+    """Whether it is not known yet if the answer to the SUBSCRIBE has left."""
+    return PUBLISHER.allows(subscription.state, PublisherInput.ANSWER_LOST)
 
 
 def _uncount(counts: Counter[K], key: K) -> None:
