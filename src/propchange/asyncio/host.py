@@ -113,16 +113,21 @@ class HostedDevice(HostedDeviceView):
     once. Before that, its properties and methods raise RuntimeError."""
 
     def receive(self, request: Request) -> Response | Awaitable[Response]:
-        """Answer a request that the web server of the program has received, at once or, for an
-        action that takes time, by an awaitable. The target of ``request`` is the path as it was
-        received, or without a part of its beginning that is also the beginning of the path of
-        ``url``. Write the response, and then call :meth:`response_sent` with it, or
-        :meth:`response_lost`.
+        """Answer a request that a web server of the program has received: at once, or for an
+        action that takes time by an awaitable. For ``listen=False`` and ``url``. Write the
+        response, and then call :meth:`response_sent` or :meth:`response_lost` with it.
 
-        What a peer has sent raises nothing: it is answered with the documented status, with 503
-        after :meth:`close`. Raises RuntimeError before the device is entered, and in another thread
-        than that of its loop."""
-        return self._opened().passed.receive(request)
+        ``request`` has what came: the method, the path and query, the header fields and the whole
+        body. ``peer`` is the address of the subscriber. A proxy must pass it on, and the web server
+        take it from there: delivery URLs are judged by it. ``local`` is the address of this machine
+        that it was sent to. Both are None if the web server does not know them; without ``peer`` a
+        SUBSCRIBE is refused, except with ``callbacks="any"``. The web server may have taken the
+        prefix of a mount, a part of the path of ``url``, from the path.
+
+        No request raises anything. Before the device is entered, and after :meth:`close`, the
+        answer is 503. Raises RuntimeError in another thread than that of the loop: call it by
+        ``loop.call_soon_threadsafe`` there."""
+        return self._receive(request)
 
     async def subscribed(self) -> None:
         """Wait until one of the present subscribers has had its initial event. Raises RuntimeError

@@ -76,7 +76,8 @@ class Announcing:
     ``addresses`` reads the addresses of the device; it raises OSError if that fails. ``location``
     returns the URL of the description at one of them; None if the device does not listen there yet.
     ``date`` returns the value of DATE. ``server`` is the value of SERVER, ``config_id`` the
-    configId of the description. ``hops`` is the TTL; None: the default.
+    configId of the description. ``hops`` is the TTL; None: the default. ``longest_location``
+    is the longest URL that ``location`` can return; None: that of any address.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Announcing:
         date: Callable[[], bytes],
         limits: Limits,
         hops: int | None = None,
+        longest_location: str | None = None,
     ) -> None:
         self._runtime = runtime
         self._carriers = Carriers()
@@ -108,7 +110,7 @@ class Announcing:
         self._limits = limits
         self._warnings = Warnings(_logger, limits)
         targets = tuple(announced_targets(placed))
-        longest = self._values(_LONGEST_LOCATION, LARGEST_BOOT_ID, 65_535)
+        longest = self._values(longest_location or _LONGEST_LOCATION, LARGEST_BOOT_ID, 65_535)
         self._announcements = Announcements(
             targets,
             uda=uda,

@@ -33,7 +33,7 @@ from math import inf
 from typing import Any
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress
+from propchange.core.local_addresses import LocalAddress, own_address
 from propchange.core.multicast.message import ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.event_holds import EventHold
@@ -470,6 +470,7 @@ class DeviceHost:
                 boot_id=self._boot_id,
                 addresses=chosen.read,
                 location=self._location,
+                longest_location=url and url.description_url,
                 hops=None if multicast is None else multicast.hops,
                 date=http_date,
                 limits=limits,
@@ -511,11 +512,22 @@ class DeviceHost:
                 await self._addresses.open(port)
             else:
                 self._chosen.check()
+                self._warn_of_unchosen_url()
         except BaseException:
             self.publication.stop()
             raise
         if self._announcing is not None and not self._is_loopback():
             self._announcing.start()
+
+    def _warn_of_unchosen_url(self) -> None:
+        assert self._url is not None
+        own = own_address(self._url.host, self._chosen.interfaces.addresses())
+        if own is not None and not self._chosen.has(own):
+            self._warnings.warn(
+                "url",
+                f"the device is not announced: {self._url.host} in url is an address of "
+                f"{own.interface}, and interface or exclude leave that out",
+            )
 
     def _heard_boot_id(self) -> int:
         """The BOOTID for multicast events: a receiver takes the one that it has heard of."""

@@ -4,7 +4,7 @@ runtimes."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +12,8 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import Subscription
-from propchange.core.wire.messages import Response
+from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.refusals import EMPTY
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
 from propchange.driver.host import DeviceHost, Tap
@@ -143,16 +144,24 @@ class HostedDeviceView:
     def _passed_bodies(self) -> PassedBodies | None:
         return None if self._host is None else self._host.passed.bodies
 
+    def _receive(self, request: Request) -> Response | Awaitable[Response]:
+        if self._host is None:
+            return Response(503, (EMPTY,), close=True)
+        return self._host.passed.receive(request)
+
     def response_sent(self, response: Response) -> None:
         """Tell that all bytes of ``response``, which :meth:`receive` has returned, have left: the
         events that wait for it may follow. For one that ends its connection, call this when the end
-        of the stream has left too (UDA 2.0 §4.1.1). Any response may be given."""
-        self._opened().passed.response_sent(response)
+        of the stream has left too (UDA 2.0 §4.1.1). Call this or :meth:`response_lost` once for
+        each response. Raises RuntimeError in another thread than that of the loop."""
+        if self._host is not None:
+            self._host.passed.response_sent(response)
 
     def response_lost(self, response: Response) -> None:
         """Tell that ``response``, which :meth:`receive` has returned, could not leave: the
-        connection broke before."""
-        self._opened().passed.response_lost(response)
+        connection broke before. A subscription that it grants ends."""
+        if self._host is not None:
+            self._host.passed.response_lost(response)
 
     async def __aenter__(self) -> Self:
         await self._open()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import (
@@ -22,7 +22,7 @@ from propchange.core.wire.messages import (
 from propchange.core.wire.refusals import EMPTY, Refusal, judge_size
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import Warnings, logger_named
-from propchange.driver.runtime import Future, Runtime, Tasks, settle
+from propchange.driver.runtime import Future, Runtime, Tasks
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.http import encode_response
 from propchange.http.requests import origin_form
@@ -65,7 +65,7 @@ class PassedRequests:
         """The response to ``request``, or an awaitable of it. Does not raise for what a peer has
         sent. Raises RuntimeError in another thread than that of the loop."""
         self._check_thread("receive", "request")
-        request = with_usual_ends(request)
+        request = as_on_own_listener(request)
         if self._closing:
             return self._refuse(request, 503, "the device has left the network")
         if request.local is not None and self._excluded(request.local):
@@ -84,7 +84,15 @@ class PassedRequests:
         if isinstance(answer, Response):
             return self._checked(request, answer)
         answered: Future[Response] = self._runtime.future()
-        self._tasks.start(self._await(request, answer, answered))
+        task = self._tasks.start(self._await(request, answer, answered))
+
+        def ended(_: object) -> None:
+            if not answered.done():  # it was cancelled, perhaps before it began
+                answered.set_result(self._refuse(request, 503, "the device has left the network"))
+            if isinstance(answer, Coroutine):
+                answer.close()
+
+        task.add_done_callback(ended)
         return answered
 
     def response_sent(self, response: Response) -> None:
@@ -118,11 +126,10 @@ class PassedRequests:
     ) -> None:
         try:
             response = self._checked(request, await answer)
-        except Exception:  # noqa: BLE001 - it is logged
+        except Exception:
+            if self._closing:  # it was cancelled
+                raise
             response = self._failed(request)
-        except BaseException:  # it was cancelled
-            settle(answered, self._refuse(request, 503, "the device has left the network"))
-            raise
         if not answered.done():
             answered.set_result(response)
         elif response.receipt is not None:  # nobody waits for it
@@ -149,34 +156,40 @@ class PassedRequests:
     def _refuse(self, request: Request, status: int, reason: str) -> Response:
         self._warnings.logger.debug("%s was answered %d: %s", request.peer, status, reason)
         headers = (*self._headers(), EMPTY)
-        version = "1.0" if request.http_version == "1.0" else "1.1"
-        return Response(status, headers, http_version=version, close=True)
+        return Response(status, headers, http_version=request.http_version, close=True)
 
 
-def with_usual_ends(request: Request) -> Request:
-    """``request``, whose ends are written as our own listener writes them: addresses in their
-    shortest form, IPv4-mapped ones as IPv4, without zones. An end that is no address is None."""
+def as_on_own_listener(request: Request) -> Request:
+    """``request`` in the words of our own listener: the ends are addresses in their shortest form,
+    IPv4-mapped ones as IPv4, without zones. An end that is no address is None. A later version of
+    HTTP than 1.1 is 1.1."""
     peer, local = _usual(request.peer), _usual(request.local)
-    if (peer, local) == (request.peer, request.local):
+    version = "1.0" if request.http_version == "1.0" else "1.1"
+    if (peer, local, version) == (request.peer, request.local, request.http_version):
         return request
-    return _like(request, request.target, peer, local)
+    return Request(
+        request.method,
+        request.target,
+        request.headers,
+        request.body,
+        peer=peer,
+        local=local,
+        http_version=version,
+        keep_alive=request.keep_alive,
+    )
 
 
 def at_target(request: Request, target: str) -> Request:
     """``request``, for another target."""
     if target == request.target:
         return request
-    return _like(request, target, request.peer, request.local)
-
-
-def _like(request: Request, target: str, peer: Endpoint | None, local: Endpoint | None) -> Request:
     return Request(
         request.method,
         target,
         request.headers,
         request.body,
-        peer=peer,
-        local=local,
+        peer=request.peer,
+        local=request.local,
         http_version=request.http_version,
         keep_alive=request.keep_alive,
     )

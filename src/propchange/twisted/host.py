@@ -94,7 +94,7 @@ class HostedDevice(HostedDeviceView):
     def receive(self, request: Request) -> Response | Deferred[Response]:
         """Answer a request that the web server of the program has received: see
         :meth:`propchange.HostedDevice.receive`. A Deferred never fails."""
-        answer = self._opened().passed.receive(request)
+        answer = self._receive(request)
         assert isinstance(answer, (Response, Deferred))
         return answer
 

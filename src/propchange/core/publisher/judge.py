@@ -166,12 +166,15 @@ def judge_subscribe(
     limits: Limits,
     on_link: Sequence[OnLink],
     own_hosts: Container[str] = (),
+    *,
+    near: Endpoint | None = None,
 ) -> NewSubscription | Renewal | Refusal:
     """Judge a SUBSCRIBE, new or a renewal (UDA 2.0 §4.1.2, §4.1.3, tables 4-4 and 4-5).
 
     ``on_link`` are the prefixes of the interface on which the request came in, ``own_hosts`` the
-    addresses of this machine. Without ``peer``, a new subscription is granted by the policy "any"
-    alone: its delivery URLs are judged by that address.
+    addresses of this machine. ``near`` is its address on that interface if the request does not
+    tell it. A new subscription without ``peer`` is granted by the policy "any" alone: the delivery
+    URLs are judged by that address.
     """
     refusal = _judge_head(request, "SUBSCRIBE", policy.hosts)
     if refusal is not None:
@@ -196,7 +199,7 @@ def judge_subscribe(
         judged = judge_callbacks(
             urls,
             peer=peer,
-            local=local,
+            local=local or near,
             on_link=on_link,
             policy=policy.callbacks,
             lenient=policy.lenient_callbacks,
@@ -258,11 +261,11 @@ def judge_subscribe_anew(
     if local is None and request.peer is not None:
         local = own_towards(request.peer)
     known = () if local is None else on_link(local)
-    verdict = judge_subscribe(request, policy, limits, known, own_hosts())
+    verdict = judge_subscribe(request, policy, limits, known, own_hosts(), near=local)
     if isinstance(verdict, Refusal) and local is not None and verdict.status == 412:
         now = on_link_now(local)
         if now != known:
-            return judge_subscribe(request, policy, limits, now, own_hosts())
+            return judge_subscribe(request, policy, limits, now, own_hosts(), near=local)
     return verdict
 
 
