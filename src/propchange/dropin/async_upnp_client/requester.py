@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 
 from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint, Request, Response
+from propchange.driver.exchange import words_of
 from propchange.driver.machine import source_towards
 from propchange.driver.requests import Answer, locate
 from propchange.errors import ConnectionFailed, DescriptionError, TimedOut
@@ -146,6 +147,9 @@ def error_of(result: Response | Exception) -> Exception:
 
 
 def _words_of(error: BaseException) -> str:
+    cause = _system_error(error)
+    if isinstance(cause, OSError):
+        return words_of(cause)
     # The exceptions of the library have their message, or None, as their last argument.
     return ", ".join(str(each) for each in error.args if each) or repr(error)
 
