@@ -132,9 +132,12 @@ async def test_after_a_renewal_that_fails_the_events_come_back_to_the_same_progr
         assert program.dmr.profile_device.available
 
         # A program that subscribes again has each event once.
+        program.dmr.profile_device.available = False
         await program.dmr.async_subscribe_services(auto_resubscribe=True)
         await until(lambda: len(program.handler._driven) == 3)
         assert program.dmr.is_subscribed
+        await program.send("AVTransport", 0, "TransportState", "PLAYING")
+        assert program.dmr.profile_device.available
 
 
 async def test_a_device_that_refuses_is_polled_as_before() -> None:

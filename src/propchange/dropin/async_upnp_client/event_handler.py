@@ -266,7 +266,6 @@ class UpnpEventHandler:
             await subscription.renew(int(timeout.total_seconds()))
         except Exception:
             self._subscriptions.pop(subscription.alias, None)
-            subscription.doubt()
             raise
         return subscription.alias, timedelta(seconds=subscription.duration(timeout.total_seconds()))
 

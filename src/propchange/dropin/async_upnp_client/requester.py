@@ -148,7 +148,7 @@ def error_of(result: Response | Exception) -> Exception:
 
 def _words_of(error: BaseException) -> str:
     cause = _system_error(error)
-    if isinstance(cause, OSError):
+    if cause is not None:
         return words_of(cause)
     # The exceptions of the library have their message, or None, as their last argument.
     return ", ".join(str(each) for each in error.args if each) or repr(error)
@@ -167,11 +167,12 @@ def _ends(url: str) -> tuple[Endpoint | None, Endpoint]:
     return device, _ANY if host is None else Endpoint.of(host, 0, device.scope)
 
 
-def _system_error(error: BaseException) -> BaseException | None:
+def _system_error(error: BaseException) -> OSError | None:
     """The error of the system in the chain of causes of ``error``."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno is not None:
+        # The errno of an exception of the library may be its message.
+        if isinstance(cause, OSError) and isinstance(cause.errno, int):
             return cause
         cause = cause.__cause__ or cause.__context__
     return None

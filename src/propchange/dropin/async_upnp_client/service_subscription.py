@@ -197,7 +197,6 @@ class ServiceSubscription(DrivenSubscription[Service]):
         self._duration = 0.0
         self._renewals: TokenBucket | None = None
         self._works = False
-        self._lost = False
 
     # --- what the handler asks for ---
 
@@ -318,16 +317,10 @@ class ServiceSubscription(DrivenSubscription[Service]):
             self._settle(UpnpConnectionError(change.reason))
         elif status is Status.ACTIVE:
             self._works = True
-            if self._lost:
-                self._lost = False
-                self._mark_available()
+            self._mark_available()
         elif self._works:
-            self._works, self._lost = False, True
+            self._works = False
             self._deliver(None)
-
-    def doubt(self) -> None:
-        """Note that the program was told that the device is away."""
-        self._lost = True
 
     def _mark_available(self) -> None:
         """Undo what the profile does when a renewal fails: the device is heard of again."""
