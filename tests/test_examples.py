@@ -8,11 +8,15 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -170,6 +174,52 @@ def test_the_knob_shows_the_volume_and_sets_it_by_numbers(start, tmp_path):
     knob.send_signal(signal.SIGINT)
     assert knob.wait(20) == 0
     assert complaints(knob.stderr.read()) == ""
+
+
+def free_port(address):
+    with socket.create_server((address, 0)) as taken:
+        return str(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("name", ["starlette_events.py", "aiohttp_events.py"])
+def test_another_web_server_receives_what_the_thermometer_does(start, name):
+    thermometer = start("thermometer.py")
+    url = thermometer.stdout.readline().strip()
+    address = urlsplit(url).hostname
+    watcher = start(name, url, address, free_port(address))
+    events = (line for line in watcher.stdout if not line.startswith("INFO"))
+    assert list(itertools.islice(events, 3)) == [
+        "0 {'Temperature': 20.0, 'Alarm': False}\n",
+        "1 {'Temperature': 20.5}\n",
+        "2 {'Temperature': 31.0, 'Alarm': True}\n",
+    ]
+    assert thermometer.wait(20) == 0
+
+
+@pytest.mark.parametrize("name", ["starlette_thermometer.py", "aiohttp_thermometer.py"])
+def test_a_thermometer_on_another_web_server_is_watched(start, name):
+    port = free_port("127.0.0.1")
+    thermometer = start(name, "127.0.0.1", port)
+    url = thermometer.stdout.readline().strip()
+    assert url == f"http://127.0.0.1:{port}/upnp/description.xml"
+    wait_for_port(int(port))  # the server listens when the device has begun
+    watcher = start("watch.py", url)
+    assert watcher.stdout.readline() == "0 {'Temperature': 20.0} 20.0\n"
+    if name.startswith("starlette"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/measured/20.5", timeout=10) as answer:
+            assert json.load(answer) == {"subscriptions": 1}
+    assert watcher.stdout.readline() == "1 {'Temperature': 20.5} 20.5\n"
+    if not name.startswith("starlette"):
+        rest, errors = thermometer.communicate(timeout=20)
+        assert (rest, complaints(errors), thermometer.returncode) == ("", "", 0)
+
+
+def wait_for_port(port):
+    for _ in range(200):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"nothing listens on port {port}")
 
 
 def test_the_watcher_says_when_there_is_no_device(start):
