@@ -281,6 +281,46 @@ def test_a_device_that_sends_its_state_anew_while_the_next_repair_waits_needs_no
     assert device.record.state is S.ACTIVE
 
 
+def waiting_for_its_repair() -> Broken:
+    """A device that is DEAF, because repairs have not helped; its events can be read now, and it
+    has sent SEQ 0 to 3 of the newest SID."""
+    device = Broken(lambda seq: seq == 0)
+    device.run(60)
+    assert device.record.status is DEAF
+    device.readable = lambda seq: True
+    device.record.sequence.restart()
+    for seq in range(4):
+        device.notify(device.record, seq, A=f"v{seq}")
+    device.outcomes()
+    return device
+
+
+@pytest.mark.clause("CP-02")
+@pytest.mark.parametrize("repeated", [(1, 2, 3), (0, 1, 2, 3), (2, 3), (3, 2, 1), (1,)])
+def test_events_that_are_repeated_late_while_the_next_repair_waits_are_not_given_again(
+    repeated: tuple[int, ...],
+) -> None:
+    device = waiting_for_its_repair()
+    record, losses = device.record, device.record.losses
+    for _ in range(3):
+        for seq in repeated:
+            assert device.notify(record, seq, A=f"v{seq}") == 200
+    assert device.events() == []
+    assert record.values["A"] == "v3"
+    assert record.losses <= losses + 1
+    assert device.notify(record, 4, A="v4") == 200
+    assert [event.changes for event in device.events()] == [{"A": "v4"}]
+    assert record.sequence.reliable
+
+
+@pytest.mark.clause("CP-02")
+def test_events_of_a_count_that_begins_anew_come_while_the_next_repair_waits() -> None:
+    device = waiting_for_its_repair()
+    for seq in range(1, 6):
+        assert device.notify(device.record, seq, A=f"anew {seq}") == 200
+    assert [event.changes["A"] for event in device.events()] == [f"anew {n}" for n in range(2, 6)]
+
+
 def test_the_event_after_an_unreadable_one_shows_no_gap() -> None:
     device = Broken(lambda seq: seq % 2 == 0)
     device.run(60)

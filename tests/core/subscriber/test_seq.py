@@ -170,25 +170,180 @@ def test_an_initial_event_alone_does_not_restore_the_belief() -> None:
     assert judged(1, sequence=sequence) == [V.UNRELIABLE]
 
 
+LARGEST = 4294967295
+
+
+@pytest.mark.clause("CP-02")
+@pytest.mark.parametrize("last", [3, 4, 20, 4_000])
+@pytest.mark.parametrize("repeated", [[1], [1, 2, 3], [2, 3], [0, 1, 2], [3, 2, 1], [1, 1, 2, 2]])
+def test_messages_that_are_repeated_late_are_no_events_and_the_next_one_is_expected(
+    last, repeated
+) -> None:
+    sequence = Sequence()
+    for seq in range(last + 1):
+        assert sequence.judge(seq, seq) is V.EXPECTED
+    for _ in range(3):
+        for seq in repeated:
+            if seq < last:
+                assert sequence.judge(seq, seq) in (V.LATE, V.DUPLICATE)
+            else:
+                assert sequence.judge(seq, seq) is V.DUPLICATE
+    assert sequence.judge(last + 1, last + 1) is V.EXPECTED
+    assert sequence.reliable
+
+
+@pytest.mark.parametrize("beginning", [0, 1])
+def test_a_count_that_begins_anew_is_followed_from_its_second_message_on(beginning) -> None:
+    sequence = Sequence()
+    for seq in range(10):
+        sequence.judge(seq, seq)
+    seqs = range(beginning, beginning + 5)
+    assert [sequence.judge(seq, 100 + seq) for seq in seqs] == [V.LATE] + [V.EXPECTED] * 4
+
+
+def test_a_count_that_begins_anew_with_the_same_content_is_followed_from_the_first_change_on() -> (
+    None
+):
+    sequence = Sequence()
+    for seq in range(10):
+        sequence.judge(seq, seq)
+    assert [sequence.judge(seq, seq if seq < 2 else 9) for seq in range(5)] == [
+        V.LATE,
+        V.LATE,
+        V.LATE,
+        V.EXPECTED,
+        V.EXPECTED,
+    ]
+
+
+def test_a_count_may_begin_anew_several_times() -> None:
+    sequence = Sequence()
+    content = itertools.count()
+    for _ in range(5):
+        verdicts = [sequence.judge(seq, next(content)) for seq in range(4)]
+        assert verdicts[1:] == [V.EXPECTED] * 3
+
+
+def test_a_device_that_always_sends_zero_after_a_gap_is_not_dropped_for_long() -> None:
+    assert judged(1, 0, 0, 0, 0, 0) == [
+        V.MISSED,
+        V.LATE,
+        V.LATE,
+        V.REPEATED,
+        V.UNRELIABLE,
+        V.EXPECTED,
+    ]
+
+
+def test_a_message_that_was_overtaken_does_not_bring_the_count_back() -> None:
+    assert judged(0, 1, 3, 2, 4) == [V.EXPECTED, V.EXPECTED, V.MISSED, V.LATE, V.EXPECTED]
+
+
+def test_a_repeated_seq_does_not_look_like_a_count_that_begins_anew() -> None:
+    sequence = Sequence()
+    assert [sequence.judge(*message) for message in [(0, 0), (1, 1), (1, 2), (2, 3), (1, 2)]] == [
+        V.EXPECTED,
+        V.EXPECTED,
+        V.REPEATED,
+        V.EXPECTED,
+        V.LATE,
+    ]
+    assert sequence.judge(3, 4) is V.EXPECTED
+
+
+@pytest.mark.clause("SEQ-04")
+@pytest.mark.parametrize(
+    ("before", "seq", "verdict"),
+    [
+        ([LARGEST - 1, LARGEST, 1, 2], LARGEST, V.LATE),
+        ([LARGEST - 1, LARGEST, 1, 2], LARGEST - 1, V.LATE),
+        ([LARGEST - 1, LARGEST, 1, 2], 1, V.LATE),
+        ([LARGEST - 1, LARGEST, 1, 2], 0, V.LATE),
+        ([LARGEST - 1, LARGEST, 1, 2], 5, V.MISSED),
+        ([LARGEST - 1, LARGEST, 1, 2, 3, 4], 2, V.LATE),
+        ([LARGEST - 2, LARGEST - 1], 1, V.MISSED),
+        ([LARGEST - 1], 3, V.MISSED),
+        ([LARGEST - 1, 3], LARGEST, V.LATE),
+        ([0, 1], LARGEST, V.MISSED),
+        ([0, 1, 2], 2**31 + 5, V.MISSED),
+    ],
+)
+def test_older_and_later_are_told_apart_across_the_wrap(before, seq, verdict) -> None:
+    sequence = Sequence()
+    judged(*before, sequence=sequence)
+    assert sequence.judge(seq, 99) is verdict
+
+
+@pytest.mark.clause("SEQ-04")
+def test_a_message_that_was_lost_at_the_wrap_may_come_again() -> None:
+    sequence = Sequence()
+    judged(LARGEST - 1, sequence=sequence)
+    sequence.lose(LARGEST)
+    assert (sequence.has_taken(LARGEST - 1), sequence.has_taken(LARGEST)) == (True, False)
+    assert sequence.judge(LARGEST, 1) is V.EXPECTED
+    assert sequence.judge(1, 2) is V.EXPECTED
+    assert sequence.has_taken(LARGEST)
+    assert not sequence.has_taken(2)
+
+
+def _on_the_wire(index: int) -> int:
+    """The SEQ of the message with a number that does not wrap."""
+    return index if index <= LARGEST else index - LARGEST
+
+
+@given(
+    st.sampled_from([0, LARGEST - 5]),
+    st.lists(
+        st.tuples(st.sampled_from(["next"] * 4 + ["skip", "repeat"]), st.integers(1, 8)),
+        max_size=80,
+    ),
+)
+def test_while_seq_is_believed_no_event_is_older_than_the_one_before(start, steps) -> None:
+    """A device that counts right, in a network that loses and repeats messages at any time."""
+    sequence = Sequence()
+    newest = start
+    sequence.judge(_on_the_wire(start), start)
+    sent = {start}
+    for step, count in steps:
+        if step == "repeat":
+            index = max(newest - count, start)
+            lost = index not in sent
+            verdict = sequence.judge(_on_the_wire(index), index)
+            sent.add(index)
+            assert verdict in (V.LATE, V.DUPLICATE)
+            assert verdict is V.LATE or not lost
+            continue
+        index = newest + (1 if step == "next" else 1 + count)
+        verdict = sequence.judge(_on_the_wire(index), index)
+        if not sequence.reliable:
+            return
+        assert verdict is (V.EXPECTED if step == "next" else V.MISSED)
+        newest = index
+        sent.add(index)
+        assert sequence.has_taken(_on_the_wire(index))
+
+
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 2)), max_size=60))
 def test_while_seq_is_believed_what_passes_as_expected_is_in_order(messages) -> None:
     sequence = Sequence()
-    last: int | None = None
-    for seq, content in messages:
+    # The newest SEQ, and those of late messages: the count may have begun anew with one of them.
+    counts = {-1}
+    for number, (seq, content) in enumerate(messages):
         verdict = sequence.judge(seq, content)
         if not sequence.reliable:
             break
         if verdict is V.EXPECTED:
-            assert seq == (0 if last is None else last + 1)
+            assert seq - 1 in counts
         elif verdict is V.MISSED:
-            assert seq > (0 if last is None else last + 1) or (last is None and seq)
+            assert seq > min(counts) + 1
         elif verdict is V.LATE:
-            assert seq < last
+            assert seq < max(counts)
+        elif verdict is V.DUPLICATE:
+            assert (seq, content) in messages[:number]
         else:
-            assert verdict in (V.DUPLICATE, V.REPEATED)
-            assert seq == last
-            continue
-        last = seq
+            assert verdict is V.REPEATED
+            assert seq in counts
+        counts.add(seq)
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 2**31).map(lambda n: 2 * n)), max_size=40))

@@ -19,7 +19,7 @@ from propchange.core.subscriber.states import GRANTED, SubscriberState
 
 _ACTIVE, _UNANSWERED = SubscriberState.ACTIVE, SubscriberState.UNANSWERED
 _EXPECTED = SeqVerdict.EXPECTED
-_GAP_VERDICTS = (SeqVerdict.MISSED, SeqVerdict.LATE)
+_LATE = SeqVerdict.LATE
 
 
 class EventReception:
@@ -53,7 +53,7 @@ class EventReception:
             if verdict is SeqVerdict.UNRELIABLE and not record.unreliable_reported:
                 record.unreliable_reported = True
                 self._outcomes.append(SeqUnreliable(record))
-        if verdict is not SeqVerdict.LATE:
+        if verdict is not _LATE:
             if state is not _ACTIVE and state is not _UNANSWERED:
                 # An event with a former SID is not the initial event of the new SID.
                 waits = sid == record.sid
@@ -67,12 +67,14 @@ class EventReception:
                 self._note_problems(record, event.problems)
             if record.unreadable:
                 self._report_unreadable(record, now)
-        if verdict in _GAP_VERDICTS:
+        # Once the state has to be repaired, a late message says nothing more.
+        gap = verdict is SeqVerdict.MISSED or (verdict is _LATE and record.loss is None)
+        if gap:
             record.gaps += 1
         if record.doubt is not None:
             in_order = not shows_loss and verdict is _EXPECTED
             self._losses.settle(record, seq, in_order=in_order, now=now)
-        elif verdict in _GAP_VERDICTS:
+        elif gap:
             reason = f"events before SEQ {seq} were missed"
             self._losses.lost(record, Cause.MISSED_EVENT, reason, now)
 

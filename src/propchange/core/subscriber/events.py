@@ -250,6 +250,12 @@ device that loses count again and again costs ever fewer fresh subscriptions."""
 
 _LONGEST_RUN = 4_096
 
+_FIRST = 3
+"""The contents of the messages up to this SEQ are remembered. A device that begins its count anew
+begins with one of them."""
+
+_HALF = LARGEST_SEQ // 2
+
 
 class SeqVerdict(enum.Enum):
     """The result of judging a SEQ."""
@@ -265,7 +271,7 @@ class SeqVerdict(enum.Enum):
     """Messages before this one are missing, or may be missing since SEQ was not believed. An event.
     The state has to be repaired."""
     LATE = enum.auto()
-    """Older than the message before. Not an event, since its values may be out of date. The state
+    """Older than the newest message. Not an event, since its values may be out of date. The state
     has to be repaired."""
 
 
@@ -273,17 +279,41 @@ _EXPECTED = SeqVerdict.EXPECTED
 
 
 class Sequence:
-    """The SEQs of one subscription, over all its SIDs (UDA 2.0 §4.3.2, §4.3.1; CP-01, CP-02)."""
+    """The SEQs of one subscription, over all its SIDs (UDA 2.0 §4.3.2, §4.3.1; CP-01, CP-02).
+
+    ======================================  ============  ========  ==============
+    message                                 verdict       an event  expected next
+    ======================================  ============  ========  ==============
+    the expected SEQ                        EXPECTED      yes       the following
+    the lost one, again                     EXPECTED      yes       the following
+    a later SEQ                             MISSED        yes       the following
+    the message before, again               DUPLICATE     no        as before
+    the SEQ before, another content         REPEATED      yes       as before
+    an older SEQ                            LATE          no        as before
+    an older SEQ, the count begins anew     LATE          no        the following
+    no SEQ, or too many of these            UNRELIABLE    yes       anything
+    ======================================  ============  ========  ==============
+
+    So messages that a device repeats late, or that overtake each other, do not bring older values
+    back, however many they are. The other reason for an older SEQ is a device that begins its count
+    anew without a new SID. Its messages must not wait for the repair. The first few SEQs tell these
+    apart: if the content of one of them differs from what came before, it is no repetition. 1
+    follows the largest SEQ: of two SEQs, that one is older from which the way forward to the other
+    is shorter.
+    """
 
     __slots__ = (
         "_content",
         "_expected",
+        "_first",
         "_last",
+        "_late",
         "_lost",
         "_needed",
         "_repairs",
         "_repeats",
         "_run",
+        "_wrapped",
         "reliable",
     )
 
@@ -301,18 +331,23 @@ class Sequence:
         self._expected = 0
         self._last: int | None = None
         self._lost: int | None = None
+        # The last late message: SEQ and content.
+        self._late: tuple[int, int] | None = None
         self._content = 0
+        # SEQ -> content, up to _FIRST.
+        self._first: dict[int, int] = {}
+        self._wrapped = False
         self._run = 0
 
     def has_taken(self, seq: int) -> bool:
         """Whether a message with ``seq`` or a later SEQ was taken."""
-        return self.reliable and seq < self._expected and seq != self._lost
+        return self.reliable and self._is_before(seq, self._expected) and seq != self._lost
 
     def lose(self, seq: int) -> None:
         """Note that the message with ``seq`` has come and is lost. It then leaves no gap."""
-        if self.reliable and seq >= self._expected:
+        if self.reliable and not self._is_before(seq, self._expected):
             self._lost = seq
-            self._expected = next_seq(seq)
+            self._expect_after(seq)
 
     def judge(self, seq: int | None, content: int) -> SeqVerdict:
         """Judge a message by its SEQ (None: it had none) and a hash of its content."""
@@ -321,10 +356,15 @@ class Sequence:
         if seq == self._expected:
             if seq:
                 self._repairs = 0
-            # As _advance, whose two calls make receiving a NOTIFY 6 % slower.
+            if seq == LARGEST_SEQ:
+                self._advance(seq, content)
+                return _EXPECTED
+            # As _advance, whose calls make receiving a NOTIFY 6 % slower.
             self._last = seq
             self._content = content
-            self._expected = seq + 1 if seq < LARGEST_SEQ else 1
+            self._expected = seq + 1
+            if seq <= _FIRST:
+                self._first[seq] = content
             return _EXPECTED
         if seq is None:
             self.reliable = False
@@ -337,19 +377,29 @@ class Sequence:
             if content == self._content:
                 return SeqVerdict.DUPLICATE
             self._content = content
+            self._first.pop(seq, None)
             self._repeats += 1
             if self._repeats > _TRUSTED_REPEATS:
                 self.reliable = False
                 return SeqVerdict.UNRELIABLE
             return SeqVerdict.REPEATED
+        if self._last is not None and self._is_before(seq, self._last):
+            return self._judge_older(seq, content)
         self._repairs += 1
-        if self._repairs > _TRUSTED_REPAIRS:
-            self.reliable = False
-            self._advance(seq, content)
-            return SeqVerdict.UNRELIABLE
-        late = self._last is not None and seq < self._last
+        reliable = self.reliable = self._repairs <= _TRUSTED_REPAIRS
         self._advance(seq, content)
-        return SeqVerdict.LATE if late else SeqVerdict.MISSED
+        return SeqVerdict.MISSED if reliable else SeqVerdict.UNRELIABLE
+
+    def _judge_older(self, seq: int, content: int) -> SeqVerdict:
+        """Judge a message that is older than the last one."""
+        if self._late == (seq, content):
+            return SeqVerdict.DUPLICATE
+        self._late = (seq, content)
+        if self._first.get(seq, content) != content:
+            self._begin_anew(seq, content)
+        elif seq <= _FIRST:
+            self._first[seq] = content
+        return SeqVerdict.LATE
 
     def _follow(self, seq: int | None, content: int) -> SeqVerdict:
         """Judge while SEQ is not believed. After enough messages in order SEQ is believed again,
@@ -362,10 +412,30 @@ class Sequence:
         self.reliable = True
         self._repairs = self._repeats = 0
         self._needed = min(2 * self._needed, _LONGEST_RUN)
-        self._advance(seq, content)
+        self._begin_anew(seq, content)
         return SeqVerdict.MISSED
+
+    def _begin_anew(self, seq: int, content: int) -> None:
+        """The count goes on from ``seq``, whatever came before."""
+        self._expected, self._first, self._wrapped = 0, {}, False
+        self._advance(seq, content)
 
     def _advance(self, seq: int, content: int) -> None:
         self._last = seq
         self._content = content
-        self._expected = next_seq(seq)
+        self._expect_after(seq)
+        if seq <= _FIRST:
+            self._first[seq] = content
+
+    def _expect_after(self, seq: int) -> None:
+        following = next_seq(seq)
+        if self._expected - following > _HALF:
+            self._wrapped, self._first = True, {}
+        self._expected = following
+
+    def _is_before(self, seq: int, other: int) -> bool:
+        """Whether ``seq`` is older than ``other``."""
+        if seq == 0 or other == 0:
+            return seq < other
+        back = other - seq
+        return 0 < (back % LARGEST_SEQ if self._wrapped else back) < _HALF
