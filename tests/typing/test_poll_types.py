@@ -45,6 +45,7 @@ def subscribe(service: propchange.RemoteService[Any], point: propchange.ControlP
     service.subscribe(poll=values, poll_interval=0.5)
     service.subscribe(poll=of_instances)
     service.subscribe(poll=lambda: {"Temperature": 20.5})
+    service.subscribe(minimum_interval=0.2)
     point.subscribe_url("http://192.0.2.7/event", poll=texts)
 
     service.subscribe(poll="values")  # type: ignore[arg-type]  # it is called

@@ -11,6 +11,7 @@ from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.subscriber.event_pace import check_minimum_interval
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.driver.chosen_addresses import check_exclude
 from propchange.driver.control_point import SubscriberDriver
@@ -158,6 +159,7 @@ class ControlPoint(ControlPointView[Sighting]):
         variables: Iterable[str] = (),
         poll: PollFunction | None = None,
         poll_interval: float = POLL_INTERVAL,
+        minimum_interval: float | None = None,
     ) -> Subscription:
         """A subscription to an event URL. There is no description, so values are texts. Enter it
         with ``async with``. The arguments are those of ``RemoteService.subscribe``; ``poll`` is a
@@ -168,6 +170,7 @@ class ControlPoint(ControlPointView[Sighting]):
             wait=wait,
             duration=duration,
             variables=variables,
+            minimum_interval=check_minimum_interval(minimum_interval),
             **poll_options(poll, poll_interval, None),
         )
 

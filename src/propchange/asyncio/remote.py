@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from propchange.asyncio.multicast import MulticastEvents
 from propchange.asyncio.subscription import Subscription
+from propchange.core.subscriber.event_pace import check_minimum_interval
 from propchange.core.subscriber.events import Convert
 from propchange.core.values.state_variables import StateVariable
 from propchange.driver.multicast_receiving import wanted_of_device, wanted_of_service
@@ -100,6 +101,7 @@ class RemoteService(DescribedService[S_co]):
         variables: Iterable[str] = (),
         poll: PollFunction | bool | None = None,
         poll_interval: float = POLL_INTERVAL,
+        minimum_interval: float | None = None,
     ) -> Subscription[S_co]:
         """A subscription to this service. Enter it with ``async with``. With ``wait`` entering
         returns once the subscription is granted; without, it returns at once. ``duration`` in
@@ -115,8 +117,15 @@ class RemoteService(DescribedService[S_co]):
         event ends the polling. With ``poll`` a refusal raises nothing: entering returns, also with
         ``wait``. An exception of the function is logged, and the polls go on.
 
+        ``minimum_interval`` is for a program that wants fewer events: two of them are at least so
+        many seconds apart. The first comes at once. Those within the interval merge into one, which
+        comes at its end; ``Event.merged`` counts them. The final value always comes. A status
+        change does not wait, and what came before it is yielded before it. ``Subscription.values``
+        does not wait either. A variable with a ``merge`` in the class of ``device[Class]`` merges
+        by it.
+
         Without ``poll``, raises DescriptionError if the service has no eventing, or no usable event
-        URL."""
+        URL. Raises ValueError for a negative or endless interval."""
         return Subscription(
             self._driver,
             self._url_to_subscribe(polled=bool(poll)),
@@ -124,6 +133,7 @@ class RemoteService(DescribedService[S_co]):
             wait=wait,
             duration=duration,
             variables=variables,
+            minimum_interval=check_minimum_interval(minimum_interval),
             **poll_options(poll, poll_interval, self),
         )
 

@@ -63,8 +63,9 @@ class Subscription(DrivenSubscription[S_co]):
 
     @property
     def merged(self) -> int:
-        """How many events were merged into others because the application was slow."""
-        return self._queue.merged
+        """How many events were merged into others, because the application was slow or because of
+        ``minimum_interval``."""
+        return self._queue.merged + (0 if self._record is None else self._record.merged)
 
     async def diagnose(self) -> Diagnosis:
         """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.
@@ -95,6 +96,7 @@ class Subscription(DrivenSubscription[S_co]):
             convert=convert,
             **self._options,
         )
+        self._queue.record = self._record
         if self._wait:
             try:
                 await self._granted

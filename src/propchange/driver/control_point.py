@@ -39,7 +39,7 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import DeviceChecked, Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.record import STANDARD_MERGES, SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
@@ -368,6 +368,7 @@ class SubscriberDriver:
             device=device if service is None else service.description.udn,
             variables=(variables,) if isinstance(variables, str) else variables,
             owes_event=service is None or service._owes_event,
+            merges=STANDARD_MERGES if service is None else service._merges,
             **options,
         )
         self.subscriptions[record] = subscription

@@ -13,7 +13,9 @@ from propchange.core.discovery.advertisement import udn_key
 from propchange.core.local_addresses import address_of
 from propchange.core.subscriber.events import Convert
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.record import STANDARD_MERGES
 from propchange.core.subscriber.requests import friendly_name
+from propchange.core.values.merging import Merge
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
@@ -307,6 +309,13 @@ class DescribedService(Generic[S_co]):
         then owes no initial event."""
         contents = self._plain._contents
         return contents is None or any(each.evented for each in contents.variables.values())
+
+    @property
+    def _merges(self) -> Mapping[str, Merge]:
+        """Variable -> how its texts are merged: by the class, else as standard services need."""
+        variables = self._class._class_variables.items()
+        merges = {name: each.merge for name, each in variables if each.merge is not None}
+        return {**STANDARD_MERGES, **merges}
 
     def _url_to_subscribe(self, *, polled: bool) -> str:
         """The event URL. If there is none, and the values are ``polled``: the URL of the

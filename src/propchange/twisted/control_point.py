@@ -168,6 +168,7 @@ class ControlPoint(ControlPointView[Sighting]):
         variables: Iterable[str] = ...,
         poll: PollFunction | bool | None = ...,
         poll_interval: float = ...,
+        minimum_interval: float | None = ...,
     ) -> Subscription[S]: ...
     @overload
     def subscribe(
@@ -183,6 +184,7 @@ class ControlPoint(ControlPointView[Sighting]):
         variables: Iterable[str] = ...,
         poll: PollFunction | None = ...,
         poll_interval: float = ...,
+        minimum_interval: float | None = ...,
     ) -> Subscription: ...
     def subscribe(
         self,
@@ -197,6 +199,7 @@ class ControlPoint(ControlPointView[Sighting]):
         variables: Iterable[str] = (),
         poll: PollFunction | bool | None = None,
         poll_interval: float = POLL_INTERVAL,
+        minimum_interval: float | None = None,
     ) -> Subscription[Any]:
         """Subscribe to an event URL, or to a service of a :meth:`device`. The subscription is
         renewed, and made again after a gap, an expiry or a restart of the device. A service is
@@ -210,9 +213,9 @@ class ControlPoint(ControlPointView[Sighting]):
         ``convert`` maps variables to functions that make values of texts, such as
         ``{name: variable.parse …}``; None: values are texts. The values of a service have the types
         that its description declares. ``device`` is the key for :meth:`device_gone`; for a service
-        it is the UDN of its device. ``variables``, ``poll``, which may return a Deferred, and
-        ``poll_interval`` are those of :meth:`propchange.RemoteService.subscribe`; for an event URL
-        ``poll`` is a function.
+        it is the UDN of its device. ``variables``, ``poll``, which may return a Deferred,
+        ``poll_interval`` and ``minimum_interval`` are those of
+        :meth:`propchange.RemoteService.subscribe`; for an event URL ``poll`` is a function.
 
         Raises RuntimeError before :meth:`listen` and after :meth:`close`, DescriptionError for a
         service without eventing, and as ``SubscriberProtocol.subscribe``.
@@ -227,6 +230,7 @@ class ControlPoint(ControlPointView[Sighting]):
                 variables=variables,
                 poll=poll,
                 poll_interval=poll_interval,
+                minimum_interval=minimum_interval,
             )
         return Subscription(
             self._driver,
@@ -238,6 +242,7 @@ class ControlPoint(ControlPointView[Sighting]):
             variables=variables,
             convert=convert,
             device=device,
+            minimum_interval=minimum_interval,
             **poll_options(poll, poll_interval, None),
         )
 

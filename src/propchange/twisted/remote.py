@@ -79,6 +79,7 @@ class RemoteService(DescribedService[S_co]):
         variables: Iterable[str] = (),
         poll: PollFunction | bool | None = None,
         poll_interval: float = POLL_INTERVAL,
+        minimum_interval: float | None = None,
     ) -> Subscription[S_co]:
         """Subscribe to this service. Values have the types of the service description. The
         arguments are those of :meth:`ControlPoint.subscribe`. ``poll`` may also be True.
@@ -94,6 +95,7 @@ class RemoteService(DescribedService[S_co]):
             duration=duration,
             variables=variables,
             service=self,
+            minimum_interval=minimum_interval,
             **poll_options(poll, poll_interval, self),
         )
 

@@ -48,8 +48,8 @@ class Subscription(DrivenSubscription[S_co]):
 
     @property
     def merged(self) -> int:
-        """How many events were merged into others: 0, because ``on_event`` is called for each."""
-        return 0
+        """How many events were merged into others because of ``minimum_interval``."""
+        return self.record.merged
 
     def diagnose(self) -> Deferred[Diagnosis]:
         """Find out whether events arrive, and if not, why; as

@@ -7,6 +7,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.event_queue import EventQueue, MergedEvent, count_characters
 from propchange.core.subscriber.events import Cause, Change, Event, Status, StatusChange
 from tests import work
+from tests.core.subscriber.test_protocol import ControlPoint
 
 SUBSCRIPTION = object()
 
@@ -222,6 +223,83 @@ def test_whatever_comes_it_is_bounded_and_the_application_ends_with_the_true_sta
     assert seen == true
     assert counted == put
     assert told == last_cause
+
+
+# --- variables whose texts are lists of changes ---
+
+
+def test_the_containers_of_all_merged_events_are_in_the_merged_one() -> None:
+    merged = merge_events(
+        event(1, ContainerUpdateIDs="a,1,b,1", A=1), event(2, ContainerUpdateIDs="a,2,c,1")
+    )
+    assert merged.changes == {"ContainerUpdateIDs": "b,1,a,2,c,1", "A": 1}
+    assert [change.text for change in merged.details] == ["1", "b,1,a,2,c,1"]
+
+
+def test_containers_that_changed_before_an_initial_event_are_not_lost() -> None:
+    # The initial event has the last list, and no other (LC-12).
+    merged = merge_events(
+        event(7, ContainerUpdateIDs="a,1", Gone=1), event(0, initial=True, B=1, A=1)
+    )
+    assert merged.changes == {"ContainerUpdateIDs": "a,1", "B": 1, "A": 1}
+    merged = merge_events(merged, event(0, initial=True, ContainerUpdateIDs="b,1"))
+    assert merged.changes == {"ContainerUpdateIDs": "a,1,b,1"}
+
+
+def test_containers_that_cannot_be_read_are_replaced_and_a_problem_says_so() -> None:
+    merged = merge_events(event(1, ContainerUpdateIDs="a,1"), event(2, ContainerUpdateIDs="odd"))
+    assert merged.changes == {"ContainerUpdateIDs": "odd"}
+    (problem,) = merged.problems
+    assert problem.startswith("the changes of ContainerUpdateIDs could not be merged: ValueError")
+
+
+def test_the_log_of_a_content_directory_keeps_its_entries() -> None:
+    def log(seq: int, number: str, initial: bool = False) -> Event:
+        text = (
+            f'<StateEvent xmlns="urn:schemas-upnp-org:av:cds-event">'
+            f'<objMod objID="{number}" updateID="1"/></StateEvent>'
+        )
+        raw = Change("LastChange", text, None, None, None, text)
+        entry = Change("objMod", {"objID": number}, None, None, number, text)
+        changes = {"LastChange": text}
+        return Event(SUBSCRIPTION, "uuid:1", seq, changes, (raw, entry), is_initial=initial)
+
+    merged = merge_events(merge_events(log(1, "5"), log(2, "6")), log(0, "6", initial=True))
+    channels = [change.channel for change in merged.details if change.variable == "objMod"]
+    assert channels == ["5", "6"]
+    assert merged.changes["LastChange"].count("<objMod") == 2
+
+
+def test_a_merged_text_has_the_type_of_its_variable() -> None:
+    point = ControlPoint()
+    record = point.subscribe(
+        convert={"Total": int}, merges={"Total": lambda older, newer: str(int(older) + int(newer))}
+    )
+    queue = EventQueue(1)
+    queue.record = record
+    for seq, value in enumerate((1, 2, 3)):
+        queue.put(event(seq, Total=value))
+    (merged,) = drained(queue)
+    assert merged.changes == {"Total": 6}
+    assert merged.details == (Change("Total", 6, None, None, None, "6"),)
+
+
+def test_a_merged_text_that_does_not_fit_its_type_changes_nothing() -> None:
+    record = ControlPoint().subscribe(
+        convert={"Total": int}, merges={"Total": lambda older, newer: "many"}
+    )
+    queue = EventQueue(1)
+    queue.record = record
+    for seq, value in enumerate((1, 2)):
+        queue.put(event(seq, Total=value))
+    assert drained(queue)[0].changes == {"Total": 2}
+
+
+def test_a_list_without_room_is_left_out_as_a_whole() -> None:
+    merged = MergedEvent(event(1, ContainerUpdateIDs="a,1"))
+    merged.add(event(2, B="x" * 400), 500)
+    assert merged.event().changes == {"B": "x" * 400}
+    assert merged.event().left_out == 1
 
 
 # --- an application that stands still ---

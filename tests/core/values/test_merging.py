@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.publisher.backlog import MergeRule
-from propchange.core.values.merging import Fold, FoldedChange, FoldRule
+from propchange.core.values.merging import CONTAINERS, Fold, FoldedChange, FoldRule, MergedText
 from tests.work import steps
 
 
@@ -216,3 +216,92 @@ def test_more_keys_than_are_remembered_are_forgotten_in_one_pass() -> None:
     rule = FoldRule(WORDS, "", most=2)
     rule.record("a.x=1 b.x=1 c.x=1 d.x=1", 1)
     assert (rule.since(0), rule.since(1)) == ("a.x=1 b.x=1 c.x=1 d.x=1", "")
+
+
+# --- texts that merge as they come ---
+
+
+def merged(*texts: str, merge=WORDS, most: int = 10_000) -> MergedText:
+    first, *others = texts
+    text = MergedText(merge, first)
+    for other in others:
+        text.add(other, most)
+    return text
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(st.sampled_from("abc"), st.sampled_from("xy"), st.integers(0, 9)).map(
+                lambda word: f"{word[0]}!" if word[2] == 9 else f"{word[0]}.{word[1]}={word[2]}"
+            ),
+            min_size=1,
+        ).map(" ".join),
+        min_size=1,
+    )
+)
+def test_texts_that_merge_as_they_come_are_those_that_merge_two_by_two(texts) -> None:
+    expected = texts[0]
+    for text in texts[1:]:
+        expected = WORDS(expected, text)
+    assert merged(*texts).text() == expected
+    assert not merged(*texts).failure
+
+
+def test_a_single_text_stays_as_it_is() -> None:
+    assert merged("no words").text() == "no words"
+    assert merged("no words").characters == 8
+
+
+def test_a_function_merges_the_text_so_far_and_the_newer_one() -> None:
+    text = merged("1", "2", "3", merge=lambda older, newer: str(int(older) + int(newer)))
+    assert (text.text(), text.failure, text.is_state) == ("6", "", False)
+
+
+def test_state_is_replaced_by_an_initial_event_and_a_list_of_changes_is_not() -> None:
+    assert merged("a.x=1").is_state
+    assert not merged("a,1", merge=CONTAINERS).is_state
+
+
+@pytest.mark.parametrize("merge", [lambda older, newer: None, lambda older, newer: 1 / 0, WORDS])
+def test_if_merging_fails_the_newest_text_counts(merge) -> None:
+    text = merged("a.x=1", "broken", "b.x=", merge=merge)
+    assert text.text() == "b.x="
+    assert text.failure
+    assert text.characters == 4
+
+
+def test_if_writing_fails_the_newest_text_counts() -> None:
+    class Mute(Words):
+        def write(self, changes: Iterable[FoldedChange]) -> str:
+            raise RuntimeError("no ink")
+
+    text = merged("a.x=1", "b.x=1", merge=Mute())
+    assert text.text() == "b.x=1"
+    assert text.failure == "RuntimeError('no ink')"
+
+
+def test_texts_have_at_most_the_room_that_there_is() -> None:
+    text = merged(*(f"k{number}.x={number}" for number in range(1_000)), most=100)
+    assert len(text.text()) <= text.characters <= 100
+    assert text.text().endswith("k998.x=998 k999.x=999")
+    assert text.lost + len(text.text().split()) == 1_000
+
+
+def test_the_key_that_changed_last_stays_however_large_it_is() -> None:
+    assert merged("a.x=1", "b.x=" + "1" * 500, most=100).text() == "b.x=" + "1" * 500
+
+
+def test_a_merged_text_of_a_function_without_room_is_the_newest_one() -> None:
+    text = merged(*"abcdefgh", merge=lambda older, newer: older + newer, most=4)
+    assert (text.text(), text.lost) == ("efgh", 1)
+
+
+@pytest.mark.parametrize("most", [10**9, 2_000])
+def test_a_further_text_costs_the_same_however_many_came_before(most) -> None:
+    def cost(before: int) -> int:
+        text = merged(*(f"{number},1" for number in range(before)), merge=CONTAINERS, most=most)
+        more = [f"{number},2" for number in range(before, before + 200)]
+        return steps(lambda: [text.add(each, most) for each in more])
+
+    assert cost(10_000) < 1.5 * cost(1_000)

@@ -62,7 +62,10 @@ class EventReception:
             event = record.decode(seq, pairs, initial=initial, problems=problems)
             if waits:
                 self._heard(record, initial, verdict, now)
-            self._outcomes.append(event)
+            if record.minimum_interval is None:  # as SubscriberOutcomes.give, without a call
+                self._outcomes.append(event)
+            else:
+                self._outcomes.pace.give(event, now)
             if event.problems:
                 self._note_problems(record, event.problems)
             if record.unreadable:

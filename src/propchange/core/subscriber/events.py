@@ -125,7 +125,9 @@ class Event:
     it all values in it. ``received`` has the (variable, text) pairs of the message, as they came
     and in order; it is empty for polled values, and if several messages were merged into this
     event. ``is_initial``: this is the full state, after a subscription was granted.
-    ``merged`` counts the events that were merged into this one because the application was behind.
+    ``merged`` counts the events that were merged into this one because the application was behind,
+    or because of its ``minimum_interval``; the values of a LastChange and the containers of
+    ContainerUpdateIDs are all in it.
     ``left_out`` counts the variables for which a merged event had no room; the values of the
     subscription have them. ``problems`` has a sentence for each kind of deviation that was mended
     in the message. ``polled``: it is no message; the values were polled because no events come, see

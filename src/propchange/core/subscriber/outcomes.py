@@ -12,9 +12,11 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.outcomes import OutcomeQueue
+from propchange.core.subscriber.event_pace import EventPace
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.polling import Polling
 from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.timing import Timers
 from propchange.core.wire.messages import Endpoint
 from propchange.printable import printable
 
@@ -144,18 +146,30 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
 class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
     """The outcomes of a subscriber. Events and status changes are never dropped."""
 
-    __slots__ = ("polling",)
+    __slots__ = ("pace", "polling", "timers")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
-        self.polling = Polling(self.append)
+        self.timers = Timers()
+        """The timers of all subscriptions."""
+        self.pace = EventPace(self.append, self.timers, limits)
+        """Holds the events of subscriptions with a minimum interval."""
+        self.polling = Polling(self.give)
         """The polling of values, which follows the status of each subscription."""
+
+    def give(self, event: Event, now: float) -> None:
+        """Append ``event``, at once or at the end of the minimum interval of its subscription."""
+        if event.subscription.minimum_interval is None:
+            self.append(event)
+        else:
+            self.pace.give(event, now)
 
     def change_status(
         self, record: SubscriptionRecord, status: Status, cause: Cause, reason: str, http: int = 0
     ) -> None:
-        """Set the status of ``record`` and append a StatusChange, unless nothing is new. Texts of
-        peers in ``reason`` are escaped. If the values are polled, ``reason`` says so."""
+        """Set the status of ``record`` and append a StatusChange, unless nothing is new. An event
+        that is held goes before it. Texts of peers in ``reason`` are escaped. If the values are
+        polled, ``reason`` says so."""
         reason = printable(reason)
         begins = self.polling.follow(record, status, cause)
         if record.status is status and not _is_news(record.status_cause, cause) and not begins:
@@ -165,4 +179,5 @@ class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
         record.status = status
         record.status_cause = cause
         record.status_reason = reason
+        self.pace.release(record)
         self.append(StatusChange(record, status, cause, reason, http))

@@ -51,15 +51,15 @@ class _Poll:
 
 
 class Polling:
-    """The polling of all subscriptions of one subscriber. ``emit`` takes each event of polled
-    values.
+    """The polling of all subscriptions of one subscriber. ``give`` takes each event of polled
+    values, and the time.
 
     After an input of the protocol the runtime calls :meth:`take`. It ends each poll by
     :meth:`polled` or :meth:`failed`.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit = emit
+    def __init__(self, give: Callable[[Event, float], None]) -> None:
+        self._give = give
         self._polls: dict[SubscriptionRecord, _Poll] = {}
         self.timers: Deadlines[SubscriptionRecord] = Deadlines()
         self.due: list[SubscriptionRecord] = []
@@ -133,7 +133,7 @@ class Polling:
             event = _polled_event(record, values, everything=poll.new)
             poll.new = False
             if event is not None:
-                self._emit(event)
+                self._give(event, now)
 
     def failed(self, record: SubscriptionRecord, now: float) -> None:
         """The poll of ``record`` has given nothing. The next one follows at its time."""

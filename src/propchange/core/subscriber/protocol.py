@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from propchange.core.diagnosis.facts import Facts, known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -16,6 +16,7 @@ from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.checks import Claim, DeviceChecks
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.device_slots import CallTurn
+from propchange.core.subscriber.event_pace import check_minimum_interval
 from propchange.core.subscriber.event_reception import EventReception
 from propchange.core.subscriber.events import Cause, Convert, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
@@ -26,7 +27,7 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     SubscriberOutcomes,
 )
-from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.record import STANDARD_MERGES, SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.requests import (
     Failure,
@@ -36,6 +37,7 @@ from propchange.core.subscriber.requests import (
 )
 from propchange.core.subscriber.states import GRANTED, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, TimerKind, backoff
+from propchange.core.values.merging import Merge
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.refusals import Refusal
@@ -125,6 +127,8 @@ class SubscriberProtocol:
         variables: Iterable[str] = (),
         owes_event: bool = True,
         poll_interval: float | None = None,
+        minimum_interval: float | None = None,
+        merges: Mapping[str, Merge] = STANDARD_MERGES,
     ) -> SubscriptionRecord:
         """Begin a subscription to ``event_url`` (absolute).
 
@@ -137,11 +141,13 @@ class SubscriberProtocol:
         needs UDA 2.0, and which a device may ignore (SUB-53). ``owes_event``: False if the service
         description declares no evented variable. A missing initial event is then no fault.
         ``poll_interval``: seconds between polls of the values while no events come
-        (:mod:`.polling`); None: no polls.
+        (:mod:`.polling`); None: no polls. ``minimum_interval``: seconds between two events at
+        least (:mod:`.event_pace`); None or 0: each event is given at once. ``merges`` maps
+        variables to the functions that merge their texts.
 
-        Raises ValueError for a URL that cannot be subscribed to, for a duration under one second
-        and for a variable that is no name, LocalProtocolError beyond
-        ``Limits.own_subscriptions``.
+        Raises ValueError for a URL that cannot be subscribed to, for a duration under one second,
+        for a variable that is no name and for a ``minimum_interval`` that is negative or not
+        finite, LocalProtocolError beyond ``Limits.own_subscriptions``.
         """
         http_url(event_url)
         if duration is not None and duration < 1:
@@ -166,6 +172,8 @@ class SubscriberProtocol:
             statevar=statevar,
             must_describe=describe_first,
             owes_event=owes_event,
+            minimum_interval=check_minimum_interval(minimum_interval),
+            merges=merges,
         )
         self._records[record] = None
         if poll_interval is not None:
@@ -548,6 +556,8 @@ class SubscriberProtocol:
             record, timer = due
             if timer is TimerKind.PARTING:
                 self._requests.parted(record, now)
+            elif timer is TimerKind.EVENT:
+                self._outcomes.pace.leave(record, now)
             elif timer is TimerKind.ATTEMPT:
                 self._renewal.subscribe(record, now)
             elif timer is TimerKind.RENEWAL:
@@ -627,3 +637,4 @@ class SubscriberProtocol:
         del self._records[record]
         self._checks.forget(record.device)
         self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, "closed")
+        self._outcomes.pace.forget(record)

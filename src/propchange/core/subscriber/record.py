@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from propchange.core.limits import Limits
@@ -29,11 +30,14 @@ from propchange.core.subscriber.events import (
 )
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
 from propchange.core.values.lastchange import (
+    CDS_EVENT,
     LastChange,
     LastChangeEntry,
+    LastChangeFold,
     is_master,
     parse_lastchange,
 )
+from propchange.core.values.merging import CONTAINERS, Merge
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 from propchange.printable import printable
@@ -163,6 +167,12 @@ class Advertised(NamedTuple):
 # As ``in``, without the method of Changes: 70 of 125 ns.
 _has = dict.__contains__
 
+STANDARD_MERGES: Mapping[str, Merge] = MappingProxyType(
+    {"ContainerUpdateIDs": CONTAINERS, "LastChange": LastChangeFold(CDS_EVENT)}
+)
+"""The merge rules of the variables of ContentDirectory whose texts are lists of changes. The values
+in the LastChange of another service merge one by one."""
+
 _UNREADABLE = 8
 """Sentences about one event that cannot be read in full. An attacker can cause any number."""
 
@@ -189,6 +199,10 @@ class SubscriptionRecord:
     owes_event: bool = True
     """Whether the device owes an initial event: False if its service description declares no
     evented variable."""
+    minimum_interval: float | None = None
+    """Seconds between two events for the program, see :mod:`.event_pace`; None: no rule."""
+    merges: Mapping[str, Merge] = field(default_factory=lambda: STANDARD_MERGES)
+    """Variable -> how its texts are merged; of the others the newer text replaces the older."""
 
     state: SubscriberState = SubscriberState.WAITING
     status: Status = Status.SUBSCRIBING
@@ -242,6 +256,8 @@ class SubscriptionRecord:
     """The values before a repair for wasted connections. If the initial event has the same values,
     these connections were no events."""
     last_event_at: float | None = None
+    merged: int = 0
+    """The number of events that were merged into others because of ``minimum_interval``."""
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""

@@ -77,7 +77,6 @@ from propchange.core.subscriber.requests import (
 from propchange.core.subscriber.states import SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import (
     TimerKind,
-    Timers,
     backoff,
     grant_times,
     granted_duration,
@@ -124,7 +123,7 @@ class SubscriptionRenewal:
         self._routing = routing
         self._outcomes = outcomes
         self._facts = facts
-        self._timers = self.timers = Timers()
+        self._timers = self.timers = outcomes.timers
         self._requests = self.requests = RequestQueue(policy, limits, self.timers)
         self.addresses: tuple[LocalAddress, ...] = ()
         """The addresses of this machine that events may come to; empty while unknown."""

@@ -39,6 +39,8 @@ class TimerKind(enum.Enum):
     """The fresh subscription that restores the state after a loss."""
     RENEWAL = enum.auto()
     EXPIRY = enum.auto()
+    EVENT = enum.auto()
+    """The end of ``minimum_interval``, while an event is held."""
 
 
 class Timers(Deadlines[tuple[SubscriptionRecord, TimerKind]]):
@@ -47,9 +49,10 @@ class Timers(Deadlines[tuple[SubscriptionRecord, TimerKind]]):
     __slots__ = ()
 
     def clear_all(self, record: SubscriptionRecord) -> None:
-        """Clear every timer of ``record``."""
+        """Clear every timer of ``record``, except that of an event that is held."""
         for timer in TimerKind:
-            self.clear((record, timer))
+            if timer is not TimerKind.EVENT:
+                self.clear((record, timer))
 
 
 class GrantTimes(NamedTuple):

@@ -20,11 +20,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 from propchange.core.limits import Limits
+
+Merge = Callable[[str, str], str]
+"""``merge(older, newer) -> text``: the text that replaces two changes in a row, for a subscriber
+that is behind. It must be a pure function."""
 
 FoldedChange = tuple[tuple[Hashable, ...], Any]
 """A key and its content in the text. None as content removes all keys that begin with the key."""
@@ -165,6 +169,96 @@ class _Removing:
                 keys.setdefault(key[:length], []).append(key)
         for key in keys.pop(beginning, ()):
             self._changes.pop(key, None)
+
+
+class MergedText:
+    """The texts of one variable, merged by ``merge`` as they come.
+
+    If ``merge`` is a :class:`Fold`, a further text costs its own length, and the number of keys if
+    it removes some. Another function is called with the merged text and the further one. Raises
+    nothing: if ``merge`` fails, the newer text replaces the older ones, and ``failure`` says why.
+    """
+
+    __slots__ = ("_changes", "_merge", "_newest", "_text", "characters", "failure", "lost")
+
+    def __init__(self, merge: Merge, text: str) -> None:
+        self._merge = merge
+        self._newest = self._text = text
+        # Of a Fold: the later change of every key, once there are two texts.
+        self._changes: dict[tuple[Hashable, ...], Any] | None = None
+        self.characters = len(text)
+        """Characters of the merged text, or more."""
+        self.failure = ""
+        """Why ``merge`` failed last; empty if it has not."""
+        self.lost = 0
+        """The number of keys, or of texts, that were left out for lack of room."""
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the text of an initial event replaces all former texts."""
+        return isinstance(self._merge, Fold) and self._merge.has_state
+
+    def add(self, text: str, most: int) -> None:
+        """Merge a newer text. Above ``most`` characters, the keys that changed first are left out;
+        the last one stays."""
+        self._newest = text
+        try:
+            if isinstance(self._merge, Fold):
+                changes = self._read(self._merge, self._text, self._changes or {})
+                self._changes = self._read(self._merge, text, changes)
+                self._text = ""
+                self.characters += 1 + len(text)  # 1: what separates two changes
+            else:
+                self._text = _a_text(self._merge(self._text, text))
+                self.characters = len(self._text)
+            if self.characters > most:
+                self._shrink(most // 2)
+        except Exception as error:  # noqa: BLE001 - the code of an application may raise anything
+            self._fall_back(error)
+
+    def text(self) -> str:
+        """The merged text."""
+        if isinstance(self._merge, Fold) and self._changes is not None:
+            try:
+                return _a_text(self._merge.write(self._changes.items()))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fall_back(error)
+        return self._text
+
+    def _fall_back(self, error: Exception) -> None:
+        self.failure = repr(error)
+        self._text, self._changes = self._newest, None
+        self.characters = len(self._newest)
+
+    def _read(
+        self, fold: Fold, text: str, changes: dict[tuple[Hashable, ...], Any]
+    ) -> dict[tuple[Hashable, ...], Any]:
+        removing = _Removing(changes)
+        for key, content in fold.read(text) if text else ():
+            removing.make_room(key, content)
+            changes[key] = content
+        return changes
+
+    def _shrink(self, most: int) -> None:
+        """Leave out the keys that changed first. Much room is then free, so the next time is far. A
+        text of another function cannot be divided, so the newest text replaces it."""
+        changes = self._changes
+        if changes is None:
+            self._text, self.lost = self._newest, self.lost + 1
+            self.characters = len(self._text)
+            return
+        self.characters = len(self.text())
+        while self.characters > most and len(changes) > 1:
+            for key in tuple(islice(changes, (len(changes) + 1) // 2)):
+                del changes[key]
+                self.lost += 1
+            self.characters = len(self.text())
+
+
+def _a_text(merged: object) -> str:
+    if not isinstance(merged, str):
+        raise TypeError(f"a merged text is a str, not {merged!r}")
+    return merged
 
 
 # --- ContainerUpdateIDs of ContentDirectory ---

@@ -26,6 +26,7 @@ from uuid import UUID
 
 from propchange.core.values.data_types import DataType, shown
 from propchange.core.values.data_types import data_type as data_type_named
+from propchange.core.values.merging import Merge
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -51,11 +52,6 @@ STANDARD_LEVELS = tuple(
 """The levels that UDA names, the most urgent first (UDA 2.0 table 4-8)."""
 
 _VENDOR_LEVEL = re.compile(r"[^\s:/.]+(?:\.[^\s:/.]+)+:/\S+")
-
-Merge = Callable[[str, str], str]
-"""``merge(older, newer) -> text``: the text that replaces two changes in a row, for a subscriber
-that is behind. It must be a pure function."""
-
 
 _ALLOWED_SHOWN = 16
 """Allowed values that an error names. A service description may have thousands."""
