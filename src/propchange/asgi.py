@@ -28,7 +28,7 @@ from propchange.core.wire.messages import Endpoint, Request, Response, parse_add
 from propchange.core.wire.refusals import Part, Refusal
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import logger_named
-from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.errors import RemoteProtocolError
 from propchange.http.encode import response_headers
 from propchange.http.forwarded import judge_forwarded
 
@@ -247,28 +247,16 @@ class _Exchange:
         try:
             if response.receipt is None or not await self._peer_has_gone():
                 async with asyncio.timeout(self._limits.answer_seconds):
-                    has_left = await self._write(response)
+                    await self._write(response)
+                has_left = True
         except OSError as error:  # also that it took too long
             _logger.debug("no answer could be sent to %s: %s", self._request.peer, error)
         finally:
             if response.receipt is not None and isinstance(of, HostedDevice):
                 (of.response_sent if has_left else of.response_lost)(response)
 
-    async def _write(self, response: Response) -> bool:
-        """Write the answer. Returns whether it was ``response``, and not a 500 instead of it."""
-        as_made = True
-        try:
-            headers = response_headers(response, connection=self._http_1)
-            size, most = len(response.body), self._limits.write_buffer_bytes
-            if size > most:  # no peer could read it fast enough
-                raise LocalProtocolError(f"it has {size} bytes, and at most {most} are sent")
-        except LocalProtocolError:
-            self._bodies.warnings.exception(
-                "answer", f"the answer to {self._request!r} cannot be written"
-            )
-            as_made = False
-            response = self._refusal(500)
-            headers = response_headers(response, connection=self._http_1)
+    async def _write(self, response: Response) -> None:
+        headers = response_headers(response, connection=self._http_1)
         start = {"type": "http.response.start", "status": response.status, "headers": headers}
         await self._send(start)
         body = b"" if self._request.method == "HEAD" else response.body
@@ -278,7 +266,6 @@ class _Exchange:
             await self._linger()
             body = b""
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
-        return as_made
 
     async def _linger(self) -> None:
         """Receive and drop the rest of a body that is not read, for a bounded time."""
