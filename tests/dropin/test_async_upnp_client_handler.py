@@ -19,6 +19,7 @@ from async_upnp_client.const import HttpRequest, HttpResponse
 from async_upnp_client.exceptions import (
     UpnpConnectionError,
     UpnpConnectionTimeoutError,
+    UpnpError,
     UpnpResponseError,
     UpnpSIDError,
 )
@@ -232,6 +233,12 @@ async def test_a_notify_is_answered_with_the_status_of_uda(
         assert len(program.calls) == (status == 200)
 
 
+async def test_xml_that_is_no_event_is_refused() -> None:
+    async with running() as program:
+        sid = await program.subscribe()
+        assert await program.handler.handle_notify(notify(sid, 0, "<a/>")) == 400
+
+
 @pytest.mark.parametrize("body", ["", "no XML", "<a>"])
 async def test_a_body_that_is_no_xml_raises_the_parse_error_of_elementtree(body: str) -> None:
     async with running() as program:
@@ -378,6 +385,77 @@ async def test_a_program_that_subscribes_again_has_one_subscription(until: Until
         await until(lambda: program.device.sent("UNSUBSCRIBE"))
         assert program.device.sent("UNSUBSCRIBE")[0].headers["SID"] == first
         assert len(program.handler._driven) == 1
+
+
+async def test_a_failed_attempt_of_the_program_leaves_what_goes_on_beneath(until: Until) -> None:
+    async with running() as program:
+        sid = await program.subscribe()
+        await program.event(sid, 0, LastChange="a")
+        program.device.usual = {"RENEW": refused(), "SUBSCRIBE": refused()}
+        with pytest.raises(UpnpConnectionError):
+            await program.handler.async_resubscribe(sid)
+        for _ in range(2):  # it polls, and the device is still away
+            with pytest.raises(UpnpConnectionError):
+                await program.subscribe()
+        program.device.usual = {"RENEW": HttpResponse(412, {}, "")}
+        await until(lambda: program.handler._driven[sid].sid not in ("", sid))
+        assert await program.event(program.handler._driven[sid].sid, 0, LastChange="b") == 200
+        assert program.calls[-1] == {"LastChange": "b"}
+
+
+async def test_a_second_subscription_to_a_service_takes_the_place_of_the_first(
+    until: Until,
+) -> None:
+    """As after a profile has dropped a SID without a word: no event comes twice."""
+    async with running() as program:
+        first = await program.subscribe()
+        second = await program.subscribe()
+        assert first != second
+        await until(lambda: program.device.sent("UNSUBSCRIBE"))
+        assert program.device.sent("UNSUBSCRIBE")[0].headers["SID"] == first
+        for sid in (first, second):
+            assert program.handler.service_for_sid(sid) is program.service
+            assert (await program.handler.async_resubscribe(sid))[0] == sid
+        assert {each.headers["SID"] for each in program.device.sent("RENEW")} == {second}
+        await program.handler.async_unsubscribe(first)
+        assert program.handler.service_for_sid(second) is None
+
+
+async def test_new_objects_of_a_device_take_the_place_of_those_that_were_told_lost(
+    until: Until,
+) -> None:
+    """The garbage collector may keep the old objects for hours."""
+    async with running() as program:
+        first = await program.subscribe()
+        program.device.answers["RENEW"] = [refused()]
+        with pytest.raises(UpnpConnectionError):
+            await program.handler.async_resubscribe(first)
+        again = Program(program.device, program.handler)
+        await again.subscribe()
+        await until(lambda: program.device.sent("UNSUBSCRIBE"))
+        await until(lambda: len(program.handler._driven) == 1)
+
+
+async def test_a_device_whose_renewal_was_late_is_available_again_with_its_next_event() -> None:
+    async with running() as program:
+        sid = await program.subscribe()
+        await program.event(sid, 0, LastChange="a")
+        program.device.answers["RENEW"] = [UpnpConnectionTimeoutError("late")]
+        with pytest.raises(UpnpConnectionTimeoutError):
+            await program.handler.async_resubscribe(sid)
+        program.service.device.available = False
+        await program.event(sid, 1, LastChange="b")
+        assert program.service.device.available
+        assert program.calls == [{"LastChange": "a"}, {"LastChange": "b"}]
+
+
+async def test_an_event_url_that_cannot_be_subscribed_to_is_an_error_of_the_library() -> None:
+    async with running() as program:
+        service = await program.begin()
+        info = service.device.device_info
+        service.device.device_info = info._replace(url="https://10.0.0.7/device.xml")
+        with pytest.raises(UpnpError, match="is not an http:// URL"):
+            await program.handler.async_subscribe(service)
 
 
 async def test_a_loss_is_told_once_by_an_event_without_variables() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -15,11 +16,11 @@ from ipaddress import ip_address
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import ParseError
 
 from async_upnp_client.client import UpnpDevice, UpnpRequester, UpnpService
 from async_upnp_client.const import HttpRequest
 from async_upnp_client.event_handler import UpnpNotifyServer, default_on_pre_notify
+from async_upnp_client.exceptions import UpnpError
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
@@ -27,7 +28,6 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Request, Response
-from propchange.core.wire.propertyset import read_propertyset
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.reporting import logger_named
@@ -37,7 +37,10 @@ from propchange.dropin.async_upnp_client.service_subscription import (
     ServiceDriver,
     ServiceSubscription,
 )
-from propchange.errors import RemoteProtocolError
+from propchange.errors import LocalProtocolError
+
+_DEFUSED: Any = importlib.import_module("defusedxml.ElementTree")  # it has no types
+"""The parser of the library."""
 
 TIMEOUT = timedelta(seconds=1800)
 
@@ -144,7 +147,8 @@ class UpnpEventHandler:
         request = self._request_of(http_request)
         status = HTTPStatus(self._opened().receive(request).status)
         if status == HTTPStatus.BAD_REQUEST:
-            _check_body(request.body)
+            # Raises what the library raises, if it is the body.
+            _DEFUSED.fromstring(http_request.body or "")
         await asyncio.sleep(0)  # the events are dispatched at the next turn of the loop
         return status
 
@@ -239,15 +243,16 @@ class UpnpEventHandler:
         """
         driver = await self._begun()
         device = self._device_of(driver, service)
-        for lost in self._lost(service):
-            lost.end()
         subscription = ServiceSubscription(
             driver,
             device.service_of(service),
             service,
             handler=self,
         )
-        await subscription.subscribe(int(timeout.total_seconds()))
+        try:
+            await subscription.subscribe(int(timeout.total_seconds()))
+        except (ValueError, LocalProtocolError) as error:  # of this side: an https URL
+            raise UpnpError(message=str(error)) from error
         return subscription.alias, timedelta(seconds=subscription.duration(timeout.total_seconds()))
 
     async def async_resubscribe(
@@ -262,12 +267,16 @@ class UpnpEventHandler:
         the SID is unknown here too, but events come again when the device is back, as long as the
         program keeps the service."""
         subscription = self._found(service_or_sid)
+        sid = subscription.alias
+        if isinstance(service_or_sid, str) and service_or_sid in self._subscriptions:
+            sid = service_or_sid
         try:
             await subscription.renew(int(timeout.total_seconds()))
         except Exception:
-            self._subscriptions.pop(subscription.alias, None)
+            for alias in self._aliases(subscription):
+                self._subscriptions.pop(alias, None)
             raise
-        return subscription.alias, timedelta(seconds=subscription.duration(timeout.total_seconds()))
+        return sid, timedelta(seconds=subscription.duration(timeout.total_seconds()))
 
     async def async_resubscribe_all(self) -> None:
         """Renew all subscriptions now."""
@@ -283,7 +292,8 @@ class UpnpEventHandler:
             for each in self._lost(service_or_sid):
                 each.end()
             raise
-        del self._subscriptions[subscription.alias]
+        for alias in self._aliases(subscription):
+            self._subscriptions.pop(alias, None)
         await subscription.unsubscribe()
         return subscription.alias
 
@@ -304,7 +314,7 @@ class UpnpEventHandler:
 
     def _opened(self) -> ServiceDriver:
         """The driver, made in the loop that runs. It opens nothing before it subscribes."""
-        if self._driver is None:
+        if self._driver is None or self._driver.closed:
             runtime = AsyncioRuntime()
             self._callback = self.callback_url
             place = getattr(self._notify_server, "_place", None)
@@ -360,13 +370,21 @@ class UpnpEventHandler:
         return device
 
     def _granted(self, subscription: ServiceSubscription) -> None:
-        """Give ``subscription`` the SID that the program knows it by."""
+        """Give ``subscription`` the SID that the program knows it by. It takes the place of other
+        subscriptions to the same service, which would give each event twice."""
         sid, owner = subscription.sid, subscription.owner()
-        known = self._driven.get(sid)
-        if known is not None and known.owner() is owner and known.sid == sid:
-            # The device has one subscription for both.
-            known.abandon()
-        elif known is not None:
+        for alias, other in tuple(self._driven.items()):
+            if other.owner() is owner:
+                if other.sid == sid:
+                    other.abandon()  # the device has one subscription for both
+                else:
+                    other.end()
+                if alias in self._subscriptions:
+                    self._driven[alias] = subscription
+            elif alias not in self._subscriptions and other.is_to(subscription.service):
+                # A program that was told that the device is away has made new objects for it.
+                other.end()
+        if self._driven.get(sid, subscription) is not subscription:
             # The device has granted a SID that it had granted before, as some do after a restart.
             names = (f"{sid}-{number}" for number in count(2))
             sid = next(name for name in names if name not in self._driven)
@@ -376,10 +394,12 @@ class UpnpEventHandler:
             self._subscriptions[sid] = owner
 
     def _forget(self, subscription: ServiceSubscription) -> None:
-        alias = subscription.alias
-        if self._driven.get(alias) is subscription:
+        for alias in self._aliases(subscription):
             del self._driven[alias]
             self._subscriptions.pop(alias, None)
+
+    def _aliases(self, subscription: ServiceSubscription) -> list[str]:
+        return [alias for alias, each in self._driven.items() if each is subscription]
 
 
 def policy_for(callback_url: str, *, placed: bool) -> tuple[SubscriberPolicy, str | None]:
@@ -407,16 +427,6 @@ def _tell(driver: ServiceDriver, request: Any, result: Response | Exception) -> 
     subscription = driver.subscriptions.get(request.subscription)
     if subscription is not None:
         subscription.request_ended(request, result)
-
-
-def _check_body(body: bytes) -> None:
-    """Raise ParseError, as ElementTree does, unless ``body`` is a propertyset."""
-    try:
-        read_propertyset(body, DEFAULT_LIMITS)
-    except RemoteProtocolError as error:
-        failure = ParseError(str(error))
-        failure.code, failure.position = 0, (1, 0)
-        raise failure from error
 
 
 async def _close_with_the_loop(driver: ServiceDriver) -> AsyncGenerator[None, None]:

@@ -255,6 +255,14 @@ class ServiceSubscription(DrivenSubscription[Service]):
         if self._record is not None:
             self._driver.unsubscribe(self._record)
 
+    def is_to(self, service: DescribedService[Any] | None) -> bool:
+        """Whether this is a subscription to ``service``, perhaps by another object of it."""
+        one, other = self.service, service
+        if one is None or other is None:
+            return False
+        mine, wanted = one.description, other.description
+        return (mine.udn, mine.service_id) == (wanted.udn, wanted.service_id)
+
     def abandon(self) -> None:
         """End the subscription without UNSUBSCRIBE: another one has its SID now."""
         self._driver.protocol.abandon(self.record)
@@ -284,6 +292,7 @@ class ServiceSubscription(DrivenSubscription[Service]):
                 _end(self._parting, None if answered else error_of(result))
         elif kind is RequestKind.RENEW and isinstance(result, Response):
             if answered:  # else a fresh SUBSCRIBE follows
+                self._mark_available()
                 self._note_duration()
                 self._settle()
         elif not isinstance(result, Response) or granted_sid(result) is None:
@@ -291,6 +300,7 @@ class ServiceSubscription(DrivenSubscription[Service]):
 
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         if isinstance(outcome, Event):
+            self._mark_available()
             self._deliver(dict(outcome.received))
         elif isinstance(outcome, Granted):
             handler = self._handler()
@@ -298,6 +308,8 @@ class ServiceSubscription(DrivenSubscription[Service]):
                 handler._granted(self)
             self._note_duration()
             self._settle()
+            # The address that events go to now counts as used from the next look on.
+            self._driver.addresses_due = self._driver.now()
         else:
             self._note_status(outcome)
 
@@ -317,7 +329,6 @@ class ServiceSubscription(DrivenSubscription[Service]):
             self._settle(UpnpConnectionError(change.reason))
         elif status is Status.ACTIVE:
             self._works = True
-            self._mark_available()
         elif self._works:
             self._works = False
             self._deliver(None)
