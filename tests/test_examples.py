@@ -58,14 +58,15 @@ def start():
         program.communicate()
 
 
-def test_the_watcher_prints_what_the_thermometer_does(start):
+@pytest.mark.parametrize("watch", ["watch.py", "blocking_watch.py"])
+def test_the_watcher_prints_what_the_thermometer_does(start, watch):
     thermometer = start("thermometer.py")
     url = thermometer.stdout.readline().strip()
     if not url:
         pytest.fail(thermometer.communicate(timeout=20)[1])
     assert re.fullmatch(rf"http://[^/]+:{PORT}/description\.xml", url)
 
-    watcher = start("watch.py", url)
+    watcher = start(watch, url)
     lines = [watcher.stdout.readline().strip() for _ in range(3)]
     # The values are those of now, which may be ahead of the event that is being printed.
     events, values = zip(*(line.rsplit(" ", 1) for line in lines), strict=True)
@@ -222,8 +223,9 @@ def wait_for_port(port):
     pytest.fail(f"nothing listens on port {port}")
 
 
-def test_the_watcher_says_when_there_is_no_device(start):
-    watcher = start("watch.py", "http://127.0.0.1:1/description.xml")
+@pytest.mark.parametrize("watch", ["watch.py", "blocking_watch.py"])
+def test_the_watcher_says_when_there_is_no_device(start, watch):
+    watcher = start(watch, "http://127.0.0.1:1/description.xml")
     printed, errors = watcher.communicate(timeout=20)
     assert printed == ""
     assert watcher.returncode == 1

@@ -67,6 +67,17 @@ PUBLIC = {
         host
     """,
     "propchange.asgi": "application",
+    "propchange.blocking": """
+        Closed
+        ControlPoint
+        HostedDevice
+        MulticastEvents
+        RemoteDevice
+        RemoteService
+        Sighting
+        Subscription
+        host
+    """,
     "propchange.cohen3": """
         Event
         EventProtocol
@@ -284,6 +295,16 @@ MEMBERS = {
     """,
     "propchange.Subscription": SUBSCRIPTION + "updates",
     "propchange.MulticastEvents": "close dropped merged updates",
+    "propchange.blocking.ControlPoint": """
+        close device devices discovery_links fetch limits multicast_events open port receive
+        receive_ssdp search subscribe_url
+    """,
+    "propchange.blocking.Subscription": SUBSCRIPTION + "get get_nowait updates",
+    "propchange.blocking.MulticastEvents": "close dropped get get_nowait merged updates",
+    "propchange.blocking.RemoteDevice": DEVICE,
+    "propchange.blocking.RemoteService": SERVICE,
+    "propchange.blocking.Sighting": SIGHTING,
+    "propchange.blocking.HostedDevice": HOSTED_DEVICE + "open run",
     "propchange.RemoteDevice": DEVICE,
     "propchange.RemoteService": SERVICE,
     "propchange.Sighting": SIGHTING,

@@ -1,0 +1,56 @@
+"""The items of a subscription or a stream, one by one, for any number of threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from queue import Empty
+from typing import Any
+
+from propchange.blocking.loop_thread import Closed, LoopThread
+
+
+class Items:
+    """The items of ``source``, a subscription or a stream on asyncio, for any number of threads:
+    each item goes to one of them. ``source`` has the only queue."""
+
+    def __init__(self, thread: LoopThread, source: Any) -> None:
+        self._thread = thread
+        self._source = source
+        self._turn = asyncio.Lock()
+        self._unread: deque[Any] = deque()  # one at most, that a signal kept from its thread
+
+    def get(self, kind: Any, seconds: float | None = None) -> Any:
+        """The next item of ``kind``; others are dropped. Raises Empty after ``seconds``, and Closed
+        at the end."""
+        try:
+            return self._thread.take(partial(self._take, kind, seconds), self._unread.append)
+        except Closed:
+            if not self._thread.ended:
+                raise
+        while (item := self._waiting()) is not None:
+            if isinstance(item, kind):
+                return item
+        raise Closed("it was closed, and all its events were taken")
+
+    async def _take(self, kind: Any, seconds: float | None) -> Any:
+        try:
+            async with asyncio.timeout(seconds), self._turn:
+                while not isinstance(item := self._waiting() or await self._source._next(), kind):
+                    pass
+        except TimeoutError:
+            raise Empty from None
+        except StopAsyncIteration:
+            raise Closed("it was closed, and all its events were taken") from None
+        return item
+
+    def _waiting(self) -> Any:
+        return self._unread.popleft() if self._unread else self._source._queue.get()
+
+
+def seconds_of(block: bool, timeout: float | None) -> float | None:
+    """The time of a ``get``, by the arguments of a queue.Queue."""
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+    return timeout if block else 0.0
