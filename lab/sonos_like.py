@@ -20,6 +20,7 @@ import json
 import socket
 import sys
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape, quoteattr
@@ -207,7 +208,7 @@ class SonosLike:
         if service == "AVTransport":
             values = (
                 f'<TransportState val="{self.state}"/><CurrentPlayMode val="NORMAL"/>'
-                f'<CurrentTrackMetaData val="{escape(escape(RADIO), {chr(34): "&quot;"})}"/>'
+                f"<CurrentTrackMetaData val={quoteattr(RADIO)}/>"
             )
             return {"LastChange": _lastchange(_AVT, values)}
         if service == "ZoneGroupTopology":
@@ -432,17 +433,15 @@ def _propertyset(properties: dict[str, str]) -> str:
 
 
 def _response(status: int, body: str = "", more: dict[str, str] | None = None) -> bytes:
-    reason = {200: "OK", 404: "Not Found", 405: "Method Not Allowed"}.get(status, "No")
     encoded = body.encode()
-    lines = [f"{name}: {value}" for name, value in (more or {}).items()]
-    lines += [f"CONTENT-LENGTH: {len(encoded)}", "SERVER: Linux UPnP/1.0 Sonos/83.1-61210 (ZPS12)"]
-    return (
-        f"HTTP/1.1 {status} {reason}\r\n{chr(10).join(lines)}".replace("\n", "\r\n")
-        .replace("\r\r\n", "\r\n")
-        .encode()
-        + b"\r\nCONNECTION: close\r\n\r\n"
-        + encoded
-    )
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {value}" for name, value in (more or {}).items()),
+        f"CONTENT-LENGTH: {len(encoded)}",
+        "SERVER: Linux UPnP/1.0 Sonos/83.1-61210 (ZPS12)",
+        "CONNECTION: close",
+    ]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode() + encoded
 
 
 _ACTIONS = {

@@ -100,6 +100,10 @@ PUBLIC = {
         install
         uninstall
     """,
+    "propchange.dropin.soco": """
+        install
+        uninstall
+    """,
     "propchange.core": """
         AdvertisedDevice
         Advertisement

@@ -25,7 +25,7 @@ from propchange.core.subscriber.requests import OutgoingRequest
 from propchange.core.wire.messages import Response
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.reporting import logger_named
-from propchange.dropin.soco.following import Following, hold
+from propchange.dropin.soco.following import Following, followings_of, hold
 from propchange.errors import ConnectionFailed, PropchangeError
 
 LIMITS = replace(DEFAULT_LIMITS, request_seconds=10.0)
@@ -69,8 +69,7 @@ class Listening:
     @property
     def followings(self) -> list[Following]:
         """What keeps the subscriptions of this loop."""
-        found = self.driver.subscriptions.values()
-        return [each for each in found if isinstance(each, Following)]
+        return followings_of(self.driver)
 
     def _request_ended(self, request: OutgoingRequest, result: Response | Exception) -> None:
         following = self.driver.subscriptions.get(request.subscription)
@@ -165,9 +164,7 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
                 _LOGGER.error("the event listener cannot start: %s", error)
 
     async def _start(self, any_zone: Any) -> None:
-        if self._stop_grace_task is not None:
-            self._stop_grace_task.cancel()
-            self._stop_grace_task = None
+        self._stop_no_more()
         if self._main is not None and self._main.loop.is_closed():
             self._main = None  # its control point has ended with the loop
         if self._main is None:
@@ -221,10 +218,14 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
     def stop_listening(self, address: Any) -> None:
         """Stop in ``_stop_grace_seconds``, 5 if they were not changed, unless something is
         subscribed to until then."""
-        if self._stop_grace_task is not None:
-            self._stop_grace_task.cancel()
+        self._stop_no_more()
         with contextlib.suppress(RuntimeError):  # no loop runs: it has ended everything
             self._stop_grace_task = asyncio.get_running_loop().create_task(self._deferred_stop())
+
+    def _stop_no_more(self) -> None:
+        stopping, self._stop_grace_task = self._stop_grace_task, None
+        if stopping is not None and not stopping.get_loop().is_closed():
+            stopping.cancel()
 
     async def _deferred_stop(self) -> None:
         await asyncio.sleep(max(self._stop_grace_seconds, 0.0))
@@ -235,9 +236,7 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
     async def async_stop(self) -> None:
         """Stop now: every subscription is given back, for two seconds at most. Again: nothing."""
         self.is_running = False
-        if self._stop_grace_task is not None:
-            self._stop_grace_task.cancel()
-            self._stop_grace_task = None
+        self._stop_no_more()
         async with self._lock():  # a start waits: the port is free then
             main, self._main = self._main, None
             self.port = self.ip_address = None

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from soco.events_base import Event as SoCoEvent
 from soco.events_base import parse_event_xml
@@ -21,14 +21,12 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.wire.messages import Response
+from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.reporting import repr_of
 from propchange.driver.runtime import settle
 from propchange.dropin.soco.failures import as_aiohttp
 from propchange.dropin.soco.reading import READS_FILES, body_of, read
-
-if TYPE_CHECKING:
-    from propchange.dropin.soco.event_listener import Listening
 
 _TOLD_AT = 0.85
 """The part of a grant after which SoCo renews, and calls auto_renew_fail if that fails."""
@@ -49,6 +47,10 @@ def hold(task: asyncio.Task[Any]) -> None:
     task.add_done_callback(_HOLDING.discard)
 
 
+def _nothing(_: str) -> None:
+    """Nobody is told yet."""
+
+
 class Following(DrivenSubscription[Any]):
     """Keeps one subscription for ``program``, a :class:`.Subscription`. Call :meth:`begin`, and
     in the end :meth:`close`."""
@@ -59,7 +61,6 @@ class Following(DrivenSubscription[Any]):
         self.player_url: str = program.service.base_url
         self.url: str = self.player_url + program.service.event_subscription_url
         self.auto_renew = auto_renew
-        self.listening: Listening | None = None
         self.first_grant: asyncio.Future[None] = self.loop.create_future()
         """Done with the first grant, or with the exception that there is none for."""
         self.ended: asyncio.Future[None] = self.loop.create_future()
@@ -78,6 +79,8 @@ class Following(DrivenSubscription[Any]):
         self._renewals: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._queue: EventQueue | None = None
+        self._tell_granted: Callable[[str], None] = _nothing
+        self._tell_left: Callable[[str], None] = _nothing
         self._delivers = self._reads = self._closing = False
         # A program is told by its loop, whatever thread the last reference to its object ends in.
         weakref.finalize(program, self._dropped).atexit = False
@@ -89,15 +92,24 @@ class Following(DrivenSubscription[Any]):
 
     # --- what the program asks for ---
 
-    def begin(self, listening: Listening, *, wait: bool, duration: int | None) -> None:
+    def begin(
+        self,
+        driver: SubscriberDriver,
+        *,
+        wait: bool,
+        duration: int | None,
+        granted: Callable[[str], None],
+        left: Callable[[str], None],
+    ) -> None:
         """Send SUBSCRIBE. With ``wait`` the first failure is the end; else it is tried again.
+        ``granted`` is called with the URL of the player after each grant, ``left`` at the end.
 
         Raises ValueError for a URL or a duration that cannot be used."""
-        self.listening = listening
-        self._driver = driver = listening.driver
+        self._driver = driver
+        self._tell_granted, self._tell_left = granted, left
         limits = driver.limits
         self._queue = EventQueue(limits.waiting_events, limits.waiting_event_characters)
-        for other in listening.followings:
+        for other in followings_of(driver):
             # The program was told that the other is lost, and takes this one instead.
             if other.told and other.url == self.url:
                 other.close()
@@ -234,10 +246,9 @@ class Following(DrivenSubscription[Any]):
 
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         if isinstance(outcome, Granted):
-            assert self.listening is not None
             self._confirmed()
             settle(self.first_grant, None)
-            self.listening.granted(self.player_url)
+            self._tell_granted(self.player_url)
         elif isinstance(outcome, StatusChange):
             if outcome.status is Status.CLOSED:
                 self._end()
@@ -266,8 +277,7 @@ class Following(DrivenSubscription[Any]):
             program._cancel_subscription()
         elif not self._listener.live:
             self._listener.stop()
-        if self.listening is not None:
-            self.listening.ended(self.player_url)
+        self._tell_left(self.player_url)
 
     # --- events ---
 
@@ -326,3 +336,8 @@ class Following(DrivenSubscription[Any]):
         except Exception as error:  # noqa: BLE001 - the code of a program may raise anything
             kind = "program", type(error).__name__
             self._driver.warnings.raised(kind, f"{self.url}: the program raised {repr_of(error)}")
+
+
+def followings_of(driver: SubscriberDriver) -> list[Following]:
+    """The subscriptions of ``driver``."""
+    return [each for each in driver.subscriptions.values() if isinstance(each, Following)]

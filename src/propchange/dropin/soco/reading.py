@@ -52,7 +52,10 @@ def read(
         written = None if text is None else _written_anew(text, service_type, limits)
         if written is None:
             raise
-        received[_LAST_CHANGE] = written
+        if written:
+            received[_LAST_CHANGE] = written
+        else:
+            del received[_LAST_CHANGE]
     return parse(_text(received.items()))
 
 
@@ -61,14 +64,15 @@ def _text(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _written_anew(text: str, service_type: str, limits: Limits) -> str | None:
-    """A LastChange with the values of ``text``; None if it cannot be read, or not be written."""
+    """A LastChange with the values of ``text``, empty if it has none; None if it cannot be read, or
+    not be written."""
     try:
         read = parse_lastchange(text, limits)
     except RemoteProtocolError:
         return None
     if read.is_log or read.namespace == _QUEUE:
         return None
-    return _lastchange(read.namespace, service_type, read.entries)
+    return _lastchange(read.namespace, service_type, read.entries) if read.entries else ""
 
 
 def _merged(event: Event, service_type: str, limits: Limits) -> Iterable[tuple[str, str]]:

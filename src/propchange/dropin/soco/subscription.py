@@ -12,7 +12,7 @@ from soco.events_base import SubscriptionBase
 from soco.exceptions import SoCoException
 
 from propchange.driver.reporting import logger_named
-from propchange.dropin.soco.event_listener import LIMITS, EventListener
+from propchange.dropin.soco.event_listener import LIMITS, EventListener, Listening
 from propchange.dropin.soco.following import Following, hold
 from propchange.dropin.soco.waiting_events import WaitingEvents
 
@@ -43,6 +43,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         self.subscriptions_map = subscriptions_map
         self.event_listener = event_listener
         self._following: Following | None = None
+        self._listening: Listening | None = None
         self._has_expired = False
         self._zone_group_state: Any = None
 
@@ -81,7 +82,14 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         try:
             listening = await self.event_listener.listening(self.service.soco)
             duration = None if requested_timeout is None else int(requested_timeout)
-            following.begin(listening, wait=strict, duration=duration)
+            self._listening = listening
+            following.begin(
+                listening.driver,
+                wait=strict,
+                duration=duration,
+                granted=listening.granted,
+                left=listening.ended,
+            )
             # The first time it asks the player for its household, and waits for the answer.
             asked = following.loop.run_in_executor(None, self._find_zone_group_state)
             await following.first_grant
@@ -92,7 +100,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
             error = failure
         finally:
             self.subscriptions_map.finished_subscribing()
-        if future.cancelled() or (error is not None and (strict or following.listening is None)):
+        if future.cancelled() or (error is not None and (strict or self._listening is None)):
             following.close()
             self._cancel_subscription(error)
         if error is not None and not strict:
@@ -159,17 +167,19 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
 
     async def unsubscribe(self, strict: bool = True) -> None:
         """Give the subscription back. Afterwards this object is of no more use. With ``strict`` a
-        player that refuses or does not answer raises."""
+        player that refuses or does not answer raises, unless the program was told that it is
+        away."""
         following = self._following
         if self._has_been_unsubscribed or following is None or following._record is None:
             return
+        was_told = following.told
         following.close()
         await asyncio.shield(following.ended)
         self._cancel_subscription()
-        assert following.listening is not None
-        await self.event_listener.leave(following.listening)
+        assert self._listening is not None
+        await self.event_listener.leave(self._listening)
         error = following.refused_to_end
-        if error is not None:
+        if error is not None and not was_told:
             if strict:
                 raise error
             _LOGGER.warning("%s: UNSUBSCRIBE has failed: %s", following.url, error)
