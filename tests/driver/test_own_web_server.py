@@ -129,6 +129,27 @@ async def test_a_diagnosis_notices_that_the_web_server_loses_the_path(
             assert (await driven.run(driver.diagnose(record))).verdict is Verdict.LOOPBACK
 
 
+async def test_events_come_back_with_the_web_server(
+    driven: Any, raw_device: Any, until: Until
+) -> None:
+    async with (
+        raw_device() as device,
+        OuterServer(mount="/mount") as server,
+        behind(driven, server, initial_event_seconds=0.3) as driver,
+    ):
+        server.receive = None
+        held, record = subscribe(driver, device.event_url)
+        await until(lambda: held.grants)
+        assert (await device.notify(record.callback, record.sid, 0, A="1")).status == 404
+        await until(lambda: held.statuses[-1:] == [Status.DEAF])
+        told = held.items[-1].reason
+        assert f"was told to send to 127.0.0.1:{server.port}, as callback_url says" in told
+        server.receive = driver.receive
+        await until(lambda: held.grants >= 2)
+        assert (await device.notify(record.callback, record.sid, 0, A="1")).status == 200
+        await until(lambda: held.statuses[-1] is Status.ACTIVE)
+
+
 class Postman:
     """The requester of a program: it sends by means of its own."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.callback_url import CallbackURL, callback_of_url
+from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
@@ -133,6 +136,7 @@ def test_each_subscribe_has_a_token_of_its_own() -> None:
         ("http://192.168.1.5/%zz/{token}", "other characters"),
         ("http://192.168.1.5/{token}\r\nX: y", "other characters"),
         ("http://192.168.1.5/\n{token}", "other characters"),
+        ("http://192.168.1.5/%7Btoken%7d", "with braces and not as %7B"),
         ("http://192.168.1.5/events-{token}", "a whole segment"),
         ("http://192.168.1.5/{token}.xml", "a whole segment"),
     ],
@@ -150,6 +154,44 @@ def test_what_no_device_can_call_is_no_callback_url(wrong: str, says: str) -> No
 def test_callback_url_excludes_the_settings_of_its_parts(other: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="leave out callback_host, callback_port and shared_path"):
         SubscriberPolicy(callback_url=URL, **other)
+
+
+def lan(host: str) -> LocalAddress:
+    return LocalAddress(host, 0, ip_network("192.168.1.0/24"), "eth0", 2)
+
+
+def test_no_other_address_is_tried_when_the_program_names_the_url() -> None:
+    """Not for a device that refuses the delivery URL, and not for one that sends nothing."""
+    point = Point()
+    point.protocol.addresses_changed((lan("192.168.1.5"), lan("192.168.1.6")), 0.0)
+    record, request = point.asked()
+    point.protocol.response_received(request, Response(412), 1.0)
+    assert point.protocol.take_requests() == []
+    assert "it will not send events to 192.168.1.5:8000" in record.status_reason
+    point.protocol.handle_deadline(60.0)
+    (request,) = point.protocol.take_requests()
+    assert request.source is None
+    request.build(Endpoint("192.168.1.6", 0))
+    assert record.callback.startswith("http://192.168.1.5:8000/events/")
+    request.remote = DEVICE
+    point.grant(request, "uuid:1")
+    point.protocol.handle_deadline(90.0)
+    assert record.status is Status.DEAF
+    assert "as callback_url says" in record.status_reason
+    assert {each.source for each in point.protocol.take_requests()} <= {
+        None, Endpoint("192.168.1.6", 0)
+    }  # fmt: skip
+
+
+def test_the_loss_of_an_own_address_is_told_as_that() -> None:
+    """The URL stays, and a fresh subscription leaves from an address that is there."""
+    point = Point()
+    point.protocol.addresses_changed((lan(LOCAL.host), lan("192.168.1.5")), 0.0)
+    record = point.granted()
+    point.protocol.addresses_changed((lan("192.168.1.5"),), 2.0)
+    assert record.status_reason == (
+        "172.17.0.2, which SUBSCRIBE was sent from, is no longer an address of this machine"
+    )
 
 
 # --- what a web server passes on ---

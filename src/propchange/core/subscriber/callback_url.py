@@ -108,6 +108,8 @@ def callback_of_url(url: str) -> CallbackURL:
     if not _is_callable(authority):
         reason = "a device calls an address or a name, without a user, a zone or a wildcard address"
         raise _no_callback_url(url, reason)
+    if TOKEN in unquote(url) and TOKEN not in url:
+        raise _no_callback_url(url, f"{TOKEN} is written with braces and not as %7B…%7D")
     before, token, after = path.partition(TOKEN)
     if not _TEXT.fullmatch(before + after + query):
         reason = f"{TOKEN} is in the path once; other characters than those of URLs are %xx"

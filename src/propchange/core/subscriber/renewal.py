@@ -528,14 +528,16 @@ class SubscriptionRenewal:
         self.subscribe(record, now, wait=wait)
 
     def address_lost(self, record: SubscriptionRecord, now: float) -> None:
-        """The address in CALLBACK is no longer one of this machine: subscribe afresh from the
-        address that the system chooses now."""
+        """The address that the SUBSCRIBE left from is no longer one of this machine: subscribe
+        afresh from the address that the system chooses now."""
         where = "" if record.source is None else record.source.host
         assert record.advertised is not None  # since SUBSCRIBE was built
         # Otherwise the UNSUBSCRIBE would leave from the lost address, which fails.
         record.advertised = record.advertised._replace(source=None)
         record.sources = Sources()
-        reason = f"{where}, which events were sent to, is no longer an address of this machine"
+        is_callback = self._policy.callback.host is None
+        what = "events were sent to" if is_callback else "SUBSCRIBE was sent from"
+        reason = f"{where}, which {what}, is no longer an address of this machine"
         self.replace(record, Cause.ADDRESS_LOST, reason, now)
 
     def give_back(self, record: SubscriptionRecord, now: float) -> None:
