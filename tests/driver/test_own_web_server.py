@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,7 +15,8 @@ from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
-from propchange.core.wire.messages import Request
+from propchange.core.wire.messages import Endpoint, Request
+from propchange.core.wire.propertyset import format_propertyset
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.machine import Interfaces, Machine
 from tests.driver.test_control_point import subscribe
@@ -25,7 +27,13 @@ Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 @asynccontextmanager
 async def behind(
-    driven: Any, server: OuterServer, path: str = "/{token}", *, requests: Any = None, **limits: Any
+    driven: Any,
+    server: OuterServer,
+    path: str = "/{token}",
+    *,
+    requests: Any = None,
+    exclude: Any = (),
+    **limits: Any,
 ) -> AsyncIterator[SubscriberDriver]:
     """A control point whose requests come through ``server``."""
     driver = SubscriberDriver(
@@ -35,6 +43,7 @@ async def behind(
         interfaces=Interfaces(),
         machine=Machine(),
         requests=requests,
+        exclude=exclude,
     )
     server.receive = driver.receive
     await driven.run(driver.open(None, None))
@@ -182,6 +191,61 @@ async def test_the_requester_of_the_program_sends_the_subscriptions(
         assert postman.closed
 
 
+# --- as on our own listener ---
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ("as it should be", 200),
+        ("a huge body", 413),
+        ("a huge target", 414),
+        ("huge headers", 431),
+        ("many headers", 431),
+        ("another site in absolute form", 400),
+        ("absolute form", 200),
+        ("a foreign HOST", 400),
+        ("a web page", 403),
+    ],
+)
+async def test_what_our_own_listener_refuses_is_refused_and_is_a_lost_event(
+    driven: Any, raw_device: Any, until: Until, how: str, status: int
+) -> None:
+    """The web server may have other caps, or none."""
+    async with raw_device() as device, OuterServer() as server, behind(driven, server) as driver:
+        _, record = subscribe(driver, device.event_url)
+        await until(lambda: record.sid)
+        here = f"127.0.0.1:{server.port}".encode()
+        target, body = urlsplit(record.callback).path, format_propertyset([("A", "1")])
+        fields = {b"host": here, b"nt": b"upnp:event", b"nts": b"upnp:propchange", b"seq": b"0"}
+        fields[b"sid"] = record.sid.encode()
+        if how == "a huge body":
+            body = bytes(DEFAULT_LIMITS.body_bytes + 1)
+        elif how == "a huge target":
+            target += "?" + "x" * DEFAULT_LIMITS.target_bytes
+        elif how == "huge headers":
+            fields[b"x"] = bytes(DEFAULT_LIMITS.header_bytes)
+        elif how == "many headers":
+            fields |= {b"x%d" % number: b"" for number in range(DEFAULT_LIMITS.header_count)}
+        elif how == "a foreign HOST":
+            fields[b"host"] = b"evil.example"
+        elif how == "a web page":
+            fields[b"origin"] = b"http://evil.example"
+        elif how.endswith("absolute form"):
+            other = how.startswith("another")
+            target = f"http://{'evil.example' if other else here.decode()}{target}"
+        local = Endpoint("::ffff:127.0.0.1", server.port)  # as a socket of both families says
+        request = Request("NOTIFY", target, [*fields.items()], body, local=local)
+        assert driver.receive(request).status == status
+        assert (record.doubt is None) is (status == 200)
+
+
+async def test_what_comes_to_an_excluded_interface_is_refused(driven: Any) -> None:
+    async with OuterServer() as server, behind(driven, server, exclude=("lo",)) as driver:
+        request = Request("NOTIFY", "/x", (), local=Endpoint("127.0.0.1", server.port))
+        assert driver.receive(request).status == 403
+
+
 async def test_a_request_in_another_thread_is_refused_with_the_name_of_what_to_call(
     driven: Any,
 ) -> None:
@@ -199,4 +263,7 @@ async def test_a_request_in_another_thread_is_refused_with_the_name_of_what_to_c
         thread.start()
         thread.join()
 
-    assert driven.runtime.from_thread in str(raised[0])
+    assert str(raised[0]) == (
+        "call control_point.receive() in the thread of its loop; from another thread use "
+        f"{driven.runtime.from_thread}(control_point.receive, request)"
+    )

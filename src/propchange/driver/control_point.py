@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -51,7 +50,7 @@ from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
-from propchange.driver.passed_bodies import PassedBodies
+from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, Documents, same_service
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
@@ -151,13 +150,17 @@ class SubscriberDriver:
             known=self._device_addresses,
             excluded=self.addresses.excludes,
         )
-        self.bodies = PassedBodies(
-            limits,
-            runtime.now,
+        self.passed = PassedRequests(
+            runtime,
+            self.receive_notify,
+            limits=limits,
             known=self._device_addresses,
-            history=self.history,
-            cut=self.request_cut,
+            excluded=self.addresses.excludes,
+            cut=self._passed_cut,
+            owner="control_point",
+            checks=False,
         )
+        """The requests that a web server of the program passes on."""
         self.tasks = Tasks(runtime)
         self._polls = RunningPolls(
             runtime,
@@ -183,7 +186,6 @@ class SubscriberDriver:
         self.port = policy.callback.port or 0
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.callback_url = policy.callback_url
-        self._thread = threading.get_ident()
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
         self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self.addresses_due: float | None = None
@@ -422,13 +424,10 @@ class SubscriberDriver:
 
     def receive(self, request: Request) -> Response:
         """Judge a request that a web server of the program has received. Raises RuntimeError in
-        another thread."""
-        if threading.get_ident() != self._thread:
-            raise RuntimeError(
-                "pass requests to a control point in the thread of its loop; from another thread "
-                f"use {self.runtime.from_thread}(…)"
-            )
-        return self.receive_notify(request)
+        another thread than that of the loop."""
+        response = self.passed.receive(request)
+        assert isinstance(response, Response)  # receive_notify answers at once
+        return response
 
     def receive_notify(self, request: Request) -> Response:
         """Judge a NOTIFY and return the answer. Its event is dispatched at the next turn.
@@ -450,6 +449,15 @@ class SubscriberDriver:
         known = self.protocol.request_cut(request, refusal, self.now())
         self._queue_drain()
         return known
+
+    def _passed_cut(self, request: Request, refusal: Refusal) -> None:
+        """``request``, which a web server of the program has begun to pass on, did not come whole,
+        or was refused before it was judged."""
+        if refusal.status:
+            self.protocol.refuse(request, refusal, self.now())
+            self._queue_drain()
+        else:
+            self.request_cut(request, refusal)
 
     def _connection_wasted(self, peer: Endpoint, reason: str, unreadable: bool) -> None:
         if peer.port not in self.history.ours:

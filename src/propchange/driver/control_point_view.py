@@ -66,7 +66,7 @@ class ControlPointView(ABC, Generic[S]):
         that it has not begun yet.
 
         Raises RuntimeError in another thread than that of the loop: call it by
-        ``loop.call_soon_threadsafe`` there."""
+        ``loop.call_soon_threadsafe`` (``reactor.callFromThread``) there."""
         try:
             driver = self._begun()
         except RuntimeError:
@@ -76,7 +76,7 @@ class ControlPointView(ABC, Generic[S]):
     @property
     def _passed_bodies(self) -> PassedBodies | None:
         try:
-            return self._begun().bodies
+            return self._begun().passed.bodies
         except RuntimeError:
             return None
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from propchange.core.limits import Limits
-from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import EMPTY, Refusal
 from propchange.driver.connection_shares import ConnectionShares, HasPeer
@@ -34,9 +33,9 @@ class PassedBody(Protocol):
 class PassedBodies:
     """The requests to one control point or hosted device whose bodies are being received.
 
-    ``known`` returns the addresses with subscriptions. ``history`` notes refused requests. ``cut``
-    is called with a request that did not come whole, or cannot be read, and the reason. ``headers``
-    returns the header pairs of an answer that is made here.
+    ``known`` returns the addresses with subscriptions. ``cut`` is called with a request that did
+    not come whole, or that is refused before it is judged, and the reason. ``headers`` returns the
+    header pairs of an answer that is made here.
     """
 
     def __init__(
@@ -45,14 +44,11 @@ class PassedBodies:
         now: Callable[[], float],
         *,
         known: Callable[[], Collection[str]] = frozenset,
-        history: ConnectionHistory | None = None,
         cut: Callable[[Request, Refusal], object] | None = None,
         headers: Callable[[], HeaderPairs] = tuple,
     ) -> None:
         self.limits = limits
         self.warnings = Warnings(logger_named("propchange.http"), limits)
-        self._now = now
-        self._history = history
         self._cut = cut
         self._headers = headers
         self._shares = ConnectionShares(limits, known, now)
@@ -99,10 +95,6 @@ class PassedBodies:
     def cut(self, request: Request, refusal: Refusal) -> None:
         """Report a request that did not come whole, or cannot be read. The status of ``refusal`` is
         that of the answer, 0 if there is none."""
-        status, reason, _, part = refusal
-        peer = request.peer
-        if status and peer is not None and self._history is not None:
-            self._history.refused(peer, request.target, status, reason, self._now(), part=part)
         if self._cut is not None:
             self._cut(request, refusal)
 

@@ -1,4 +1,4 @@
-"""The requests that a web server of the program passes on to a hosted device.
+"""The requests that a web server of the program passes on to a hosted device or a control point.
 
 The web server has read the bytes, and writes the answers. So what :class:`.ServerConnection` does
 for the requests of our own listener is done here for one request: its size is judged, exceptions
@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from functools import lru_cache
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import (
@@ -19,7 +20,7 @@ from propchange.core.wire.messages import (
     Response,
     parse_address,
 )
-from propchange.core.wire.refusals import EMPTY, Refusal, judge_size
+from propchange.core.wire.refusals import EMPTY, Part, Refusal, judge_size
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Future, Runtime, Tasks
@@ -32,8 +33,10 @@ class PassedRequests:
     """Answers requests by ``respond``. ``sent`` and ``lost`` are called with the responses that
     have left or cannot leave. ``headers`` returns the headers of the answers that are made here,
     ``known`` the addresses with subscriptions. ``excluded`` returns whether an address of this
-    machine is on an excluded interface. Make and use it in the thread of the loop, and in the end
-    call :meth:`close`."""
+    machine is on an excluded interface. ``cut`` is that of :class:`.PassedBodies`, and is called
+    with each request that is refused here. ``owner`` is the name of the device or control point in
+    errors. ``checks``: a program makes some of the answers, so each is checked. Make and use it in
+    the thread of the loop, and in the end call :meth:`close`."""
 
     def __init__(
         self,
@@ -41,12 +44,17 @@ class PassedRequests:
         respond: Callable[[Request], Response | Awaitable[Response]],
         *,
         limits: Limits,
-        sent: Callable[[Response], object],
-        lost: Callable[[Response], object],
-        headers: Callable[[], HeaderPairs],
         known: Callable[[], Collection[str]],
         excluded: Callable[[Endpoint], bool],
+        sent: Callable[[Response], object] = lambda _: None,
+        lost: Callable[[Response], object] = lambda _: None,
+        headers: Callable[[], HeaderPairs] = tuple,
+        cut: Callable[[Request, Refusal], object] | None = None,
+        owner: str = "hosted",
+        checks: bool = True,
     ) -> None:
+        self._owner = owner
+        self._checks = checks
         self._runtime = runtime
         self._respond = respond
         self._limits = limits
@@ -58,7 +66,7 @@ class PassedRequests:
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
         self._closing = False
-        self.bodies = PassedBodies(limits, runtime.now, known=known, headers=headers)
+        self.bodies = PassedBodies(limits, runtime.now, known=known, cut=cut, headers=headers)
         """The bodies of the requests that are not passed on yet."""
 
     def receive(self, request: Request) -> Response | Awaitable[Response]:
@@ -68,17 +76,11 @@ class PassedRequests:
         request = as_on_own_listener(request)
         if self._closing:
             return self._refuse(request, 503, "the device has left the network")
-        if request.local is not None and self._excluded(request.local):
-            return self._refuse(request, 403, "it came to an excluded interface")
+        admitted = self._admit(request)
+        if isinstance(admitted, Response):
+            return admitted
         try:
-            request = at_target(request, _origin_form(request))
-            refusal = judge_size(request, self._limits)
-        except RemoteProtocolError as error:
-            refusal = Refusal(error.status or 400, str(error), error.clause)
-        if refusal is not None:
-            return self._refuse(request, refusal.status, refusal.reason)
-        try:
-            answer = self._respond(request)
+            answer = self._respond(admitted)
         except Exception:  # noqa: BLE001 - it is logged
             return self._failed(request)
         if isinstance(answer, Response):
@@ -117,9 +119,23 @@ class PassedRequests:
     def _check_thread(self, method: str, argument: str) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError(
-                f"call {method}() in the thread of the loop of the device; from another thread use "
-                f"{self._runtime.from_thread}(hosted.{method}, {argument})"
+                f"call {self._owner}.{method}() in the thread of its loop; from another thread use "
+                f"{self._runtime.from_thread}({self._owner}.{method}, {argument})"
             )
+
+    def _admit(self, request: Request) -> Request | Response:
+        """``request`` for its path, or the answer to one that is refused before it is judged."""
+        if request.local is not None and self._excluded(request.local):
+            return self._refuse(request, 403, "it came to an excluded interface")
+        try:
+            request = at_target(request, _origin_form(request))
+            refusal = judge_size(request, self._limits)
+        except RemoteProtocolError as error:
+            refusal = Refusal(error.status or 400, str(error), error.clause, Part.FRAMING)
+        if refusal is None:
+            return request
+        self.bodies.cut(request, refusal)
+        return self._refuse(request, refusal.status, refusal.reason)
 
     async def _await(
         self, request: Request, answer: Awaitable[Response], answered: Future[Response]
@@ -138,6 +154,8 @@ class PassedRequests:
     def _checked(self, request: Request, response: Response) -> Response:
         """``response``, or a 500 instead of one that a program has made and that cannot be
         written."""
+        if not self._checks:
+            return response
         try:
             encode_response(response, head_only=True)
             size, most = len(response.body), self._limits.write_buffer_bytes
@@ -199,8 +217,13 @@ def _usual(end: Endpoint | None) -> Endpoint | None:
     if end is None:
         return None
     host, _, zone = end.host.partition("%")
+    return _endpoint(host, end.port, end.scope or _scope_of(zone) if zone else end.scope)
+
+
+@lru_cache(maxsize=1024)  # called for each request; ends are few
+def _endpoint(host: str, port: int, scope: int) -> Endpoint | None:
     try:
-        return Endpoint.of(str(parse_address(host)), end.port, end.scope or _scope_of(zone))
+        return Endpoint.of(str(parse_address(host)), port, scope)
     except ValueError:
         return None
 
