@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_sid
-from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.reporting import logger_named
@@ -60,6 +60,24 @@ class Settings:
 SETTINGS = Settings()
 
 
+class ListeningServer(UpnpNotifyServer):
+    """A notify server that receives the events itself, for its event handlers."""
+
+    def _join(self, handler: UpnpEventHandler) -> None:
+        """Give ``handler`` its events: a program may make several handlers for one server."""
+        raise NotImplementedError
+
+    def _driver_made(self, handler: UpnpEventHandler, driver: ServiceDriver) -> None:
+        """``handler`` has made ``driver``, which wants to know the connections of devices."""
+        raise NotImplementedError
+
+    @property
+    def _place(self) -> Callable[[Endpoint], Awaitable[Endpoint]] | None:
+        """Returns the address to put into CALLBACK, if the system would send from a given one. None
+        if the program has given the URL in CALLBACK."""
+        raise NotImplementedError
+
+
 class UpnpEventHandler:
     """Subscribes to services, and gives their events to ``service.on_event``.
 
@@ -87,9 +105,8 @@ class UpnpEventHandler:
         )
         self._end_of_loop: AsyncGenerator[None, None] | None = None
         self._callback = ""
-        join = getattr(notify_server, "_join", None)
-        if join is not None:
-            join(self)
+        if isinstance(notify_server, ListeningServer):
+            notify_server._join(self)
 
     @property
     def callback_url(self) -> str:
@@ -317,7 +334,8 @@ class UpnpEventHandler:
         if self._driver is None or self._driver.closed:
             runtime = AsyncioRuntime()
             self._callback = self.callback_url
-            place = getattr(self._notify_server, "_place", None)
+            server = self._notify_server
+            place = server._place if isinstance(server, ListeningServer) else None
             policy, callback = policy_for(self._callback, placed=place is not None)
             self._driver = driver = ServiceDriver(
                 runtime,
@@ -329,9 +347,8 @@ class UpnpEventHandler:
             )
             driver.request_ended = partial(_tell, driver)
             self._devices.clear()
-            made = getattr(self._notify_server, "_driver_made", None)
-            if made is not None:
-                made(self, driver)
+            if isinstance(server, ListeningServer):
+                server._driver_made(self, driver)
         return self._driver
 
     async def _begun(self) -> ServiceDriver:

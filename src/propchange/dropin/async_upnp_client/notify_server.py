@@ -10,7 +10,6 @@ from typing import Any
 
 from async_upnp_client.client import UpnpRequester
 from async_upnp_client.const import AddressTupleVXType
-from async_upnp_client.event_handler import UpnpNotifyServer
 from async_upnp_client.exceptions import UpnpServerOSError
 
 from propchange.asyncio.runtime import AsyncioRuntime
@@ -20,13 +19,13 @@ from propchange.core.wire.refusals import Refusal
 from propchange.driver.listener import Listener
 from propchange.driver.machine import has_address
 from propchange.driver.reporting import logger_named
-from propchange.dropin.async_upnp_client.event_handler import UpnpEventHandler
+from propchange.dropin.async_upnp_client.event_handler import ListeningServer, UpnpEventHandler
 from propchange.dropin.async_upnp_client.service_subscription import ServiceDriver
 
 _LOGGER = logger_named("propchange.subscriber")
 
 
-class AiohttpNotifyServer(UpnpNotifyServer):
+class AiohttpNotifyServer(ListeningServer):
     """Receives the events of devices at one URL, for its :attr:`event_handler`.
 
     ``source`` is the address to listen on, and the port, 0 for any. ``callback_url`` is the URL in
@@ -49,17 +48,14 @@ class AiohttpNotifyServer(UpnpNotifyServer):
         self.event_handler = UpnpEventHandler(self, requester)
 
     def _join(self, handler: UpnpEventHandler) -> None:
-        """Give ``handler`` its events: a program may make several handlers for one server."""
         self._handlers.add(handler)
 
     def _driver_made(self, handler: UpnpEventHandler, driver: ServiceDriver) -> None:
-        """``handler`` has made a driver, which wants to know the connections of devices."""
         if handler is self.event_handler and self._listener is not None:
             self._listener.history = driver.history
 
     @property
     def _place(self) -> Callable[[Endpoint], Awaitable[Endpoint]] | None:
-        """None if the program has given the URL in CALLBACK."""
         return None if self._callback_url else self._listen_towards
 
     async def _listen_towards(self, local: Endpoint) -> Endpoint:
@@ -89,6 +85,8 @@ class AiohttpNotifyServer(UpnpNotifyServer):
     async def async_start_server(self) -> None:
         """Begin to listen. Raises UpnpServerOSError if the port is taken, or the address is not one
         of this machine."""
+        if self._listener is not None:
+            await self._listener.close()
         listener = Listener(
             AsyncioRuntime(),
             self._receive,

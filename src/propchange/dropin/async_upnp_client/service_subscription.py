@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from async_upnp_client.client import UpnpDevice, UpnpService
 from async_upnp_client.exceptions import UpnpConnectionError, UpnpConnectionTimeoutError
 
+from propchange.core.discovery.advertisement import udn_key
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import granted_sid
@@ -120,13 +121,22 @@ class FollowedDevice(DescribedDevice[FollowedService]):
 
     def service_of(self, service: UpnpService) -> FollowedService:
         """The service of this device that is ``service`` of the program."""
-        udn, service_id = service.device.udn, service.service_id
+        found = self._find(service)
+        if found is None:  # the description that was read last does not have it
+            super()._relocate(description_of(service.device.root_device))
+            found = self._find(service)
+        if found is None:
+            raise LookupError(f"{service} is not a service of {self}")
+        found.owner = weakref.ref(service)
+        return found
+
+    def _find(self, service: UpnpService) -> FollowedService | None:
+        wanted = udn_key(service.device.udn.strip()), service.service_id.strip()
         for each in self.services:
             known = each.description
-            if (known.udn, known.service_id) == (udn, service_id):
-                each.owner = weakref.ref(service)
+            if (udn_key(known.udn), known.service_id) == wanted:
                 return each
-        raise LookupError(f"{service} is not a service of {self}")
+        return None
 
     def refresh(self) -> None:
         """Take the URL that the program has given its device meanwhile."""
@@ -146,17 +156,17 @@ def description_of(device: UpnpDevice) -> DeviceDescription:
     """The description of a device of the program, with its embedded devices."""
     return DeviceDescription(
         device.device_url,
-        device.udn,
+        device.udn.strip(),
         device.name,
         device.device_type,
         tuple(
             ServiceDescription(
-                service.service_type,
-                service.service_id,
+                service.service_type.strip(),
+                service.service_id.strip(),
                 service.scpd_url,
                 service.control_url,
                 service.event_sub_url,
-                device.udn,
+                device.udn.strip(),
             )
             for service in device.services.values()
         ),
