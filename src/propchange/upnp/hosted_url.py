@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, Self
-from urllib.parse import unquote
 
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.wire.headers import parse_host
@@ -101,8 +100,7 @@ class HostedPaths:
     """The paths of a device below ``prefix``, by the paths at which requests for them may come in.
 
     A web server that mounts an application may leave the prefix as it is, or take any number of
-    segments from its beginning. It may also write characters as ``%xx``, and add slashes. Raises
-    ValueError if a request could be for two of ``paths``."""
+    segments from its beginning. Raises ValueError if a request could be for two of ``paths``."""
 
     def __init__(self, prefix: str, paths: Iterable[str]) -> None:
         segments = prefix.split("/")[1:]
@@ -122,8 +120,4 @@ class HostedPaths:
         """``target`` with the path of the device that it stands for. A target of no path of the
         device is returned unchanged."""
         received, mark, query = target.partition("?")
-        path = self._paths.get(received)
-        if path is None:
-            segments = (unquote(each) for each in received.split("/") if each)
-            path = self._paths.get("/".join(("", *segments)), received)
-        return path + mark + query
+        return self._paths.get(received, received) + mark + query
