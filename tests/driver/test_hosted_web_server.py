@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.web_server import WebServer
 from propchange.core.values.state_variables import StateVariable
 from propchange.upnp.action_methods import action
 from propchange.upnp.device import Device
 from propchange.upnp.service import Service
 from propchange.upnp.soap import build_call
 from tests.asyncio.conftest import ask, raw_subscriber
-from tests.web_server import WebServer
 
 __all__ = ["raw_subscriber"]
 
