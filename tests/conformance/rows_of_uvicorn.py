@@ -22,8 +22,15 @@ METHODS = "its parser knows a list of methods, and refuses others"
 UPGRADE = "it forgets the request behind one with Upgrade"
 AUTHORITY = "it takes the authority out of a target, and compares it with nothing"
 QUERY = "a web server of the program may take the query away, so it is not looked at"
+SLASH = "a web server of the program may end the path with a slash, so that is not looked at"
 
-BOTH = {
+ASGI = {
+    "a NOTIFY to the delivery URL with a query is answered 412": QUERY,
+    "a path below an event URL is none": SLASH,
+}
+"""What is not played through ``propchange.asgi`` whatever the server is."""
+
+BOTH = ASGI | {
     '"chunked" in quotes is malformed, and answered 400': FRAMING,
     "HTTP/0.9 is not compatible": FRAMING,
     "HTTP/2.0 is not compatible": FRAMING,
@@ -43,7 +50,6 @@ BOTH = {
     "a folded header line is answered 400": FRAMING,
     "a header line without a colon is answered 400": FRAMING,
     "a header line without a name is answered 400": FRAMING,
-    "a path below an event URL is none": VERSION,
     "a renewal works over another connection, and over HTTP/1.0": VERSION,
     "a request line of four words is answered 400": FRAMING,
     "a request line of one word is answered 400": FRAMING,
@@ -70,7 +76,6 @@ BOTH = {
     'TRANSFER-ENCODING: "chunked" in quotes is chunked': CODINGS,
     "a Content-Length below nought is answered 400": FRAMING,
     "a Content-Length that is no number is answered 400": FRAMING,
-    "a NOTIFY to the delivery URL with a query is answered 412": QUERY,
     "a body that is cut off by the end of the stream is answered 400": ENDS,
     "a body that is longer than its length is cut, and what is over is no request": FRAMING,
     "a chunk whose size is no number is answered 400": FRAMING,
@@ -113,12 +118,20 @@ BY_PARSER = {
 def on_uvicorn(rows: Iterable[R], parser: str) -> list[R]:
     """``rows``, with the reasons why some are not played on uvicorn with ``parser``. What is not
     played on asyncio is not played there either."""
-    reasons = BOTH | BY_PARSER[parser]
+    return _on(rows, parser, BOTH | BY_PARSER[parser])
+
+
+def on_asgi(rows: Iterable[R]) -> list[R]:
+    """As :func:`on_uvicorn`, for a server that takes all that our own listener takes."""
+    return _on(rows, "asgi", ASGI)
+
+
+def _on(rows: Iterable[R], front: str, reasons: dict[str, str]) -> list[R]:
     found = []
     for row in rows:
         not_on = dict(row.not_on)
         reason = reasons.get(row.name, not_on.get("asyncio"))
         if reason is not None:
-            not_on[parser] = reason
+            not_on[front] = reason
         found.append(replace(row, not_on=not_on))
     return found
