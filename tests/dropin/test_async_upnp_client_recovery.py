@@ -14,8 +14,11 @@ from async_upnp_client.client_factory import UpnpFactory
 from async_upnp_client.exceptions import UpnpConnectionError
 
 from propchange import Device, Service, StateVariable, host
+from propchange.driver.discovery import Discovery
+from propchange.driver.links import Links
 from propchange.driver.machine import free_port
 from propchange.dropin.async_upnp_client import AiohttpNotifyServer
+from propchange.dropin.async_upnp_client.event_handler import SETTINGS
 from tests.wire import Until
 
 TYPE = "urn:example-org:service:Thermometer:1"
@@ -153,3 +156,44 @@ async def test_a_device_that_the_program_moves_itself_is_asked_at_its_new_url(
         program.service.device.reinit(await factory.async_create_device(house.url))
         await until(lambda: program.values[-1] == 8.0)
         await house.switch_off()
+
+
+async def test_the_handlers_of_a_program_share_the_sockets_of_discovery(
+    monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    started: list[Discovery] = []
+
+    def start(self: Discovery, host: str | None, *, quiet: bool = False) -> None:
+        started.append(self)
+        self._activate()
+
+    searched: list[str] = []
+    monkeypatch.setattr(SETTINGS, "discovery", True)
+    monkeypatch.setattr(Discovery, "start", start)
+    monkeypatch.setattr(Links, "search", lambda _, target: searched.append(target))
+    house = House()
+    port = free_port("127.0.0.1")
+    await house.switch_on(port, 20.0)
+    async with contextlib.AsyncExitStack() as stack:
+        programs = [await stack.enter_async_context(watching(house)) for _ in range(3)]
+        for program in programs:
+            await program.handler.async_subscribe(program.service)
+        await until(lambda: all(each.values == [20.0] for each in programs))
+        discoveries = [each.handler._driver.discovery for each in programs]  # type: ignore[union-attr] - it has one
+        assert started == discoveries[:1]
+        # The socket of the first one hears for all of them.
+        programs[0].hear(house.udn, "ssdp:alive", house.url, 1)
+        await house.switch_off()
+        await house.switch_on(port, 5.0)
+        programs[0].hear(house.udn, "ssdp:alive", house.url, 2)
+        await until(lambda: all(5.0 in each.values for each in programs))
+        # When it ends, the next one opens sockets.
+        await programs[0].server.async_stop_server()
+        assert started == discoveries[:2]
+        searched.clear()
+        discoveries[2]._search_for("upnp:rootdevice")
+        assert searched.count("upnp:rootdevice") == 2
+        programs[1].hear(house.udn, "ssdp:byebye", house.url, 2)
+        await house.switch_off()
+        await until(lambda: all(each.values[-1] is None for each in programs[1:]))
+    assert len(started) <= 3

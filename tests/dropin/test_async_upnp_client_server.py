@@ -16,6 +16,7 @@ from propchange.dropin.async_upnp_client import (
     AiohttpNotifyServer,
     UpnpEventHandler,
     UpnpEventHandlerRegister,
+    notify_server,
 )
 from propchange.dropin.async_upnp_client.event_handler import SETTINGS
 from tests.dropin.library_device import LibraryDevice, propertyset, service_of
@@ -156,6 +157,27 @@ async def test_a_server_on_all_addresses_advertises_the_one_towards_the_device()
         assert callback == f"<http://127.0.0.1:{server.listen_port}/notify>"
         assert await send(server, path="/notify", host=f"127.0.0.1:{server.listen_port}") == 200
         assert events == []
+
+
+async def test_a_server_whose_address_is_gone_is_reached_at_another(
+    monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    device, events = LibraryDevice(), []
+    async with serving("127.0.0.2", 0, device=device) as server:
+        monkeypatch.setattr(
+            type(server.listen_ip), "is_loopback", property(lambda _: False), raising=True
+        )
+        monkeypatch.setattr(notify_server, "has_address", lambda _: False)
+        service = await service_of(device)
+        info = service.device.device_info
+        service.device.device_info = info._replace(url="http://127.0.0.1:1400/device.xml")
+        service.on_event = lambda _, variables: events.append(variables)
+        sid, _ = await server.event_handler.async_subscribe(service)
+        callback = device.requests[0].headers["CALLBACK"]
+        assert callback == f"<http://127.0.0.1:{server.listen_port}/notify>"
+        server._source = ("127.0.0.1", server.listen_port)
+        assert await send(server, sid) == 200
+        await until(lambda: events)
 
 
 async def test_a_taken_port_is_the_error_of_the_library() -> None:

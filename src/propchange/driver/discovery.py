@@ -151,6 +151,7 @@ class Discovery:
         self._closed = False
         self.heard: Callable[[str], None] | None = None
         """Called with the UDN of each advertisement, after it was taken."""
+        self._listeners: list[Discovery] = []
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -166,6 +167,16 @@ class Discovery:
     def leave_out(self) -> None:
         """The program wants no discovery."""
         self._why_inactive = "this needs discovery: ControlPoint(discovery=True)"
+
+    def share(self, other: Discovery) -> None:
+        """Give ``other``, the discovery of another control point of this loop, what the sockets of
+        this one receive. ``other`` then needs no sockets."""
+        other._activate()
+        self._listeners.append(other)
+
+    def unshare(self) -> None:
+        """Share with no other one any more."""
+        self._listeners.clear()
 
     async def close(self) -> None:
         """End. All sightings end too, and :meth:`find` raises ConnectionFailed."""
@@ -232,8 +243,14 @@ class Discovery:
         self._drain()
         if self.heard is not None:
             self.heard(advertisement.udn)
+        for each in self._listeners:
+            each._hear(link, source, advertisement, on_link)
 
     def _link_gone(self, link: Hashable) -> None:
+        if self._closed:
+            return
+        for each in self._listeners:
+            each._link_gone(link)
         self._presence.close_link(link, self._runtime.now())
         self._drain()
 

@@ -39,8 +39,8 @@ the device moves                          its description is read at the new URL
 the address of a notify server is gone    it also listens at the address that leads to the device,
                                           and fresh subscriptions name that, unless the program has
                                           given a ``callback_url``
-the program subscribes again after an     the old subscription ends: no event comes twice
-exception
+the program subscribes again to a         once that is granted, the old subscription ends: no event
+service                                   comes twice. Its SID leads to the new one
 the program drops a service               UNSUBSCRIBE
 a NOTIFY with an unknown SID              412, so that the device ends a subscription of a former
                                           process; 200 while a SUBSCRIBE is unanswered
@@ -48,7 +48,8 @@ a NOTIFY with an unknown SID              412, so that the device ends a subscri
 ========================================  ==========================================================
 
 Restarts, byebye and moves are known at once by SSDP. The module listens to it beside the program,
-on port 1900, which both share; ``install(discovery=False)`` turns that off. A program may pass its
+on port 1900, which both share; ``install(discovery=False)`` turns that off. All event handlers of a
+program share the sockets. A program may pass its
 own SSDP on by ``handler.receive_ssdp``. Without SSDP, a restart is known at the next renewal. When
 a request to a followed device fails, one search for this device is sent; no other.
 

@@ -367,7 +367,7 @@ class UpnpEventHandler:
             # The garbage collector closes it too, when the program drops this handler.
             self._end_of_loop = _close_with_the_loop(driver)
             await anext(self._end_of_loop)
-            await driver.open(None, None, discovery=None if SETTINGS.discovery else False)
+            await driver.begin(discovery=SETTINGS.discovery)
         return driver
 
     async def _close(self, driver: ServiceDriver) -> None:

@@ -30,6 +30,7 @@ from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, DescribedService, same_service
+from propchange.dropin.async_upnp_client import shared_discovery
 from propchange.dropin.async_upnp_client.requester import error_of
 from propchange.errors import DescriptionError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -71,8 +72,25 @@ class ServiceDriver(SubscriberDriver):
     subscriptions: dict[Any, Any]
 
     def __init__(self, *args: Any, interfaces: Interfaces, **options: Any) -> None:
-        super().__init__(*args, interfaces=interfaces, **options)
+        super().__init__(*args, interfaces=interfaces, search=self._search, **options)
         self.addresses = RequesterAddresses(interfaces, self.protocol)
+        self._loop = asyncio.get_running_loop()
+
+    async def begin(self, *, discovery: bool) -> None:
+        """Begin to hear the announcements of devices, if ``discovery``."""
+        await self.open(None, None, discovery=False)
+        if discovery:
+            shared_discovery.join(self._loop, self)
+
+    async def close(self) -> None:
+        """Unsubscribe everything, and end."""
+        try:
+            await super().close()
+        finally:
+            shared_discovery.leave(self._loop, self)
+
+    def _search(self, target: str) -> None:
+        shared_discovery.search(self._loop, self, target)
 
     async def _describe_again(self, request: OutgoingRequest) -> None:
         # The program may have given its device another URL (UpnpDevice.reinit). The description is
