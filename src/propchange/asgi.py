@@ -51,7 +51,14 @@ def application(of: ControlPoint | HostedDevice) -> Application:
 
     It answers HTTP, with 503 before ``of`` is entered, and refuses websockets. If it is what the
     server runs, and not a part of another application, it enters ``of`` when the server starts and
-    leaves it when the server ends, unless the program has entered it before."""
+    leaves it when the server ends, unless the program has entered it before.
+
+    Raises TypeError for another object, for example of :mod:`propchange.twisted`."""
+    if not isinstance(of, (ControlPoint, HostedDevice)):
+        raise TypeError(
+            "application() takes a propchange.ControlPoint, or what propchange.host() returns, "
+            f"not {of!r}"
+        )
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -88,11 +95,15 @@ async def _live(of: ControlPoint | HostedDevice, receive: Receive, send: Send) -
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def _read_scope(scope: Scope) -> Request:
-    """The request as the web server describes it, without its body."""
-    path = scope.get("raw_path") or quote(scope["path"], _PATH_CHARACTERS).encode()
+def _read_scope(scope: Scope, *, below_mount: bool) -> Request:
+    """The request as the web server describes it, without its body. ``below_mount``: without the
+    path at which the application is mounted, if the server says it."""
+    path: bytes = scope.get("raw_path") or quote(scope["path"], _PATH_CHARACTERS).encode()
+    mount = quote(scope.get("root_path", ""), _PATH_CHARACTERS).encode()
+    if below_mount and path.startswith(mount + b"/"):
+        path = path.removeprefix(mount)
     query = scope.get("query_string") or b""
-    target: bytes = b"%b?%b" % (path, query) if query else path
+    target = b"%b?%b" % (path, query) if query else path
     headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
     authority = [value for name, value in headers if name == b":authority"]
     headers = [pair for pair in headers if not pair[0].startswith(b":")]
@@ -134,7 +145,8 @@ class _Exchange:
         self._limits = self._bodies.limits
         self._receive = receive
         self._send = send
-        self._request = _read_scope(scope)
+        # A device has no secret in its paths, so any mount will do. A token may be in root_path.
+        self._request = _read_scope(scope, below_mount=isinstance(of, HostedDevice))
         self._http_1 = self._request.http_version.startswith("1.")
         self._unread = True  # a part of the body may not have come
         self._was_cut = False
@@ -191,7 +203,7 @@ class _Exchange:
                 self._cut(Refusal(0, "its connection ended", "", Part.REST))
                 return False
             self._unread = more = message.get("more_body", False)
-            body += message.get("body", b"")
+            body += message.get("body") or b""
             if len(body) > limits.body_bytes:
                 raise RemoteProtocolError("the body is too large", status=413)
             self._bodies.hold(self, len(body))
@@ -276,7 +288,7 @@ class _Exchange:
                     message = await self._receive()
                     if not message.get("more_body", False):
                         return
-                    dropped += len(message.get("body", b""))
+                    dropped += len(message.get("body") or b"")
         except TimeoutError:
             return
 

@@ -361,6 +361,25 @@ async def test_a_device_is_described_subscribed_to_and_called(raw_subscriber: An
         assert thermometer.temperature == 180
 
 
+@pytest.mark.parametrize(
+    ("path", "root_path"),
+    [
+        ("/upnp/description.xml", ""),
+        ("/upnp/description.xml", "/upnp"),
+        ("/description.xml", "/upnp"),  # a server that takes the mount from the path
+        ("/description.xml", ""),
+        ("/a/b/description.xml", "/a/b"),  # a proxy in front has another path
+        ("/a%20b/upnp/description.xml", "/a b"),
+    ],
+)
+async def test_a_device_is_found_below_any_mount(path: str, root_path: str) -> None:
+    _, device = hosted()
+    async with device:
+        assert (await call(application(device), get(path, root_path=root_path))).status == 200
+        wrong = get(f"{path}/x", root_path=root_path)
+        assert (await call(application(device), wrong)).status == 404
+
+
 async def test_head_is_answered_without_a_body() -> None:
     _, device = hosted()
     async with device:
@@ -507,6 +526,12 @@ async def test_a_device_that_cannot_begin_ends_the_server_with_the_reason() -> N
         [failed] = await lived(application(again))
     assert failed["type"] == "lifespan.startup.failed"
     assert "is hosted already" in failed["message"]
+
+
+@pytest.mark.parametrize("other", [Device("Oven"), None, host])
+def test_another_object_is_no_application(other: Any) -> None:
+    with pytest.raises(TypeError, match=r"what propchange\.host\(\) returns, not "):
+        application(other)
 
 
 async def test_websockets_are_refused_and_other_kinds_are_errors() -> None:
