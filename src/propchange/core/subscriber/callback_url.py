@@ -26,7 +26,8 @@ TOKEN = "{token}"  # noqa: S105 - a place, not a secret
 """The place of the token in ``callback_url``."""
 
 _URL = re.compile(
-    r"http://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?", re.IGNORECASE | re.ASCII
+    r"http://(?P<authority>[^/?#]*)(?P<path>(?:/[^?#]*)?)(?P<query>\?[^#]*)?",
+    re.IGNORECASE | re.ASCII,
 )
 _TEXT = re.compile(r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
