@@ -74,3 +74,40 @@ async def test_a_device_on_another_web_server_is_described_subscribed_to_and_cal
             event = await subscriber.arrived.get()
             assert event.fields["seq"] == "1"
             assert b"180" in event.body
+
+
+async def test_a_device_with_a_port_of_its_own_may_have_a_proxy_in_front(
+    driven: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
+    """Its description is announced at the proxy, and can be read at its own port too. The proxy may
+    take the prefix away."""
+    url = "http://127.0.0.1:80/a/upnp"
+    device = Device("Oven", services=[thermometer])
+    async with (
+        driven.host(device, url=url, interface="127.0.0.1") as hosted,
+        raw_subscriber() as subscriber,
+    ):
+        port = hosted.port
+        assert hosted.description_url == "http://127.0.0.1/a/upnp/description.xml"
+        assert hosted.description_urls[1:] == (f"http://127.0.0.1:{port}/a/upnp/description.xml",)
+        for prefix in ("/a/upnp", "/upnp", ""):
+            for host in ("{host}", "127.0.0.1"):
+                get = f"GET {prefix}/description.xml HTTP/1.1\nHOST: {host}"
+                described = await ask(port, get)
+                assert described.status == 200
+                assert b"<eventSubURL>/a/upnp/Thermometer/event</eventSubURL>" in described.body
+            granted = await subscriber.subscribe(port, f"{prefix}/Thermometer/event")
+            assert granted.status == 200
+            assert (await subscriber.arrived.get()).fields["sid"] == granted.fields["sid"]
+        assert (await ask(port, "GET /a/description.xml HTTP/1.1\nHOST: {host}")).status == 404
+
+
+async def test_the_subscribers_of_a_proxy_are_not_known_to_our_own_listener(
+    driven: Any, thermometer: Thermometer, raw_subscriber: Any
+) -> None:
+    """It reads no X-FORWARDED-FOR. So the callback of a SUBSCRIBE by the proxy cannot be judged."""
+    device = Device("Oven", services=[thermometer])
+    options = {"url": "http://nas.local/upnp", "interface": "127.0.0.1"}
+    async with driven.host(device, **options) as hosted, raw_subscriber() as subscriber:
+        refused = await subscriber.subscribe(hosted.port, "/upnp/Thermometer/event")
+        assert refused.status == 412

@@ -243,10 +243,8 @@ async def test_host_names_the_url_or_the_address_of_the_connection(
     ):
         asked = {"host": host, "local": local}
         assert hosted.receive(get("/upnp/description.xml", **asked)).status == status
-        granted = hosted.receive(
-            subscribing("http://127.0.0.1:9/", f"/upnp{EVENT}", **asked, peer=PEER)
-        )
-        assert granted.status == status
+        granted = hosted.receive(subscribing("http://127.0.0.1:9/", f"/upnp{EVENT}", **asked))
+        assert granted.status == (412 if status == 200 else status)  # a peer on loopback
         called = calling("SetTemperature", f"/upnp{CONTROL}", Temperature="3")
         called = Request(
             "POST", called.target, ((b"host", host), *called.headers[1:]), called.body,
@@ -611,6 +609,21 @@ async def test_a_subscriber_that_reaches_the_web_server_itself_gets_events_from_
         assert memory.connects[-1].source == HERE._replace(port=0)
         memory.connects[-1].succeed().lose()
         memory.advance()
+    await proxied.device.close()
+
+
+@pytest.mark.parametrize("callback", ["http://10.0.0.7/", "http://127.0.0.1:22/"])
+@pytest.mark.parametrize("local", [None, HERE, Endpoint("127.0.0.1", 9000)])
+async def test_a_proxy_that_hides_the_subscriber_is_told_from_a_subscriber_of_this_machine(
+    memory: MemoryRuntime, callback: str, local: Endpoint | None
+) -> None:
+    """Every host could otherwise have events sent to the services of this machine."""
+    proxied = await Proxied(memory).open()
+    for proxy in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        assert proxied.subscribe(callback, peer=Endpoint(proxy, 1), local=local).status == 412
+    assert str(proxied.taps).count("because the web server does not pass it on") == 3
+    own = {"peer": Endpoint(HERE.host, 1), "local": local}
+    assert proxied.subscribe("http://10.0.0.1:9999/", **own).status == 200
     await proxied.device.close()
 
 

@@ -68,12 +68,14 @@ def host(
       number of restarts (BOOTID) is kept. None: a folder of propchange where the platform keeps the
       state of programs.
     - ``listen=False``: open no port. A web server of the program gives the requests that begin with
-      ``url`` to :meth:`HostedDevice.receive`.
+      ``url`` to :meth:`HostedDevice.receive`. ``interface`` and ``exclude`` then say where the
+      device is announced; a request that was sent to an excluded interface is answered with 403.
     - ``url``: the http URL below which control points find the device, such as
       ``"http://192.168.1.5:8000/upnp"``: that of the web server, or of a proxy in front of this
-      port. Its description is at ``url``/description.xml, which is also what is announced: on the
-      interface that has the address in ``url``; if ``url`` has a name or an address of another
-      machine, on all interfaces.
+      port. Its description is at ``url``/description.xml, which is also what is announced: from
+      the address in ``url`` if this machine has it, else from all addresses of its family; from
+      all addresses if ``url`` has a name. Unless ``url`` is of loopback, a peer on loopback is a
+      proxy that hides the subscriber: a SUBSCRIBE by it is refused.
     - ``tap`` is called with each Request and Response, and with each outcome.
 
     Raises TypeError if ``device`` is not a Device, for example a service. Raises ValueError for

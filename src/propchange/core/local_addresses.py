@@ -110,6 +110,11 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def is_loopback(endpoint: Endpoint) -> bool:
+    """Whether ``endpoint`` is an address of the loopback interface."""
+    return parse_address(endpoint.host).is_loopback
+
+
 def own_address(host: str, own: Iterable[LocalAddress]) -> LocalAddress | None:
     """The one of ``own`` with the address ``host``, None where there is none."""
     address = address_of(host)

@@ -33,7 +33,7 @@ from math import inf
 from typing import Any
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import LocalAddress, own_address
+from propchange.core.local_addresses import LocalAddress, is_loopback, own_address
 from propchange.core.multicast.message import ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.event_holds import EventHold
@@ -62,7 +62,7 @@ from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
 from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
-from propchange.driver.passed_requests import PassedRequests, at_target
+from propchange.driver.passed_requests import PassedRequests, at_target, changed
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.errors import ActionError
@@ -596,6 +596,8 @@ class DeviceHost:
     def _answer(self, request: Request) -> Response | Awaitable[Response]:
         if self._paths is not None:
             request = at_target(request, self._paths.path_of(request.target))
+            if self._is_from_proxy(request.peer):
+                request = changed(request, peer=None)
         answer = self._documents.respond(request)
         if answer is None:
             return self.publication.receive_request(request)
@@ -604,6 +606,12 @@ class DeviceHost:
         if isinstance(answer, Asked):
             return self._actions.ask_program(answer)
         return answer
+
+    def _is_from_proxy(self, peer: Endpoint | None) -> bool:
+        """Whether ``peer`` is a proxy on this machine, so that the address of the control point is
+        not known. The URL of the device does not lead to loopback."""
+        assert self._url is not None
+        return peer is not None and not self._url.is_loopback and is_loopback(peer)
 
     def _call_refused(self, request: Request, why: Refusal | ActionError) -> None:
         """Log why a request to a controlURL is not run: a request that is no call as a warning."""

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import lru_cache
+from typing import Any
 
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import (
@@ -185,32 +186,23 @@ def as_on_own_listener(request: Request) -> Request:
     version = "1.0" if request.http_version == "1.0" else "1.1"
     if (peer, local, version) == (request.peer, request.local, request.http_version):
         return request
-    return Request(
-        request.method,
-        request.target,
-        request.headers,
-        request.body,
-        peer=peer,
-        local=local,
-        http_version=version,
-        keep_alive=request.keep_alive,
-    )
+    return changed(request, peer=peer, local=local, http_version=version)
 
 
 def at_target(request: Request, target: str) -> Request:
     """``request``, for another target."""
-    if target == request.target:
-        return request
-    return Request(
-        request.method,
-        target,
-        request.headers,
-        request.body,
-        peer=request.peer,
-        local=request.local,
-        http_version=request.http_version,
-        keep_alive=request.keep_alive,
-    )
+    return request if target == request.target else changed(request, target=target)
+
+
+def changed(request: Request, **changes: Any) -> Request:
+    """A request as ``request``, with other values of its attributes."""
+    values: dict[str, Any] = {name: getattr(request, name) for name in _ATTRIBUTES}
+    return Request(**(values | changes))
+
+
+_ATTRIBUTES = (
+    "method", "target", "headers", "body", "peer", "local", "http_version", "keep_alive"
+)  # fmt: skip
 
 
 def _usual(end: Endpoint | None) -> Endpoint | None:

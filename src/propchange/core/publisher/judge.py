@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from propchange.core.limits import Limits
-from propchange.core.local_addresses import OnLink
+from propchange.core.local_addresses import OnLink, is_loopback
 from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, judge_callbacks
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import (
@@ -225,9 +225,9 @@ def arrived_at(request: Request) -> Endpoint | None:
     on another machine has reached an address of loopback, a proxy on this machine has passed the
     request on. Nothing can be sent from there to the peer."""
     local, peer = request.local, request.peer
-    if local is None or not parse_address(local.host).is_loopback:
+    if local is None or not is_loopback(local):
         return local
-    return local if peer is not None and parse_address(peer.host).is_loopback else None
+    return local if peer is not None and is_loopback(peer) else None
 
 
 def _with_scope(local: Endpoint, on_link: Sequence[OnLink]) -> Endpoint:
