@@ -34,6 +34,7 @@ from functools import partial
 
 from propchange.core.wire.messages import Request, Response, address_block
 from propchange.core.wire.refusals import Part, Refusal
+from propchange.driver.answer_progress import AnswerProgress
 from propchange.driver.connection_table import (
     AcceptedConnection,
     Answer,
@@ -62,16 +63,15 @@ class ServerConnection:
         "_dropped",
         "_ending",
         "_finished",
-        "_leave_by",
         "_parser",
         "_paused",
         "_peer_ended",
         "_pending",
         "_queue",
+        "_reader",
         "_reading",
         "_starting",
         "_table",
-        "_unread",
         "_unsent",
         "_waiting",
         "_write_bytes",
@@ -96,8 +96,7 @@ class ServerConnection:
         self._finished = False  # nothing more is answered
         self._ending = False  # the connection ends once what is written has left
         self._dropped = 0
-        self._unread = 0  # bytes of the answer that the peer had not read when last looked at
-        self._leave_by: float | None = None  # when the answer must have left
+        self._reader: AnswerProgress | None = None  # of the answer that the peer is slow to read
         self.held_bytes = 0
         """For the table."""
         self.transport: Transport
@@ -189,7 +188,7 @@ class ServerConnection:
     def resume_writing(self) -> None:
         """The peer has read. The runtime may be inside its write still: go on at the next turn."""
         self._paused = False
-        self._leave_by = None
+        self._reader = None
         if self._writer is not None:
             self._wait_in(None, 0)
             self._writer.resume()
@@ -258,13 +257,10 @@ class ServerConnection:
         self.transport.close()
 
     def stall(self) -> None:
-        """The peer has not read all written bytes in time. If it has read some of them, it gets
-        more time: the network may be slow, or the answer long."""
-        unread = self._count_unread()
+        """The peer has not read all written bytes in time. If it has read some, it gets more."""
         # An answer that other code still writes may have any length.
-        late = self._leave_by is not None and self._table.now() >= self._leave_by
-        if unread < self._unread and (not late or self._writer is not None):
-            self._unread = unread
+        now = 0.0 if self._writer is not None else self._table.now()
+        if self._reader is None or self._reader.moves(now):
             self._wait_in(self._table.writing, self._table.limits.read_seconds)
         else:
             self._drop_unread()
@@ -331,7 +327,7 @@ class ServerConnection:
         if left is not None:
             self._unsent.append(left)
         self._finished = last
-        self._leave_by = None
+        self._reader = None
         if self._paused:
             self._wait_for_reader()
         self._look_after_writing()
@@ -586,15 +582,12 @@ class ServerConnection:
 
     # --- deadlines ---
 
-    def _count_unread(self) -> int:
-        return self.transport.unwritten() + self.transport.unsent()
-
     def _wait_for_reader(self) -> None:
-        limits = self._table.limits
-        self._unread = self._count_unread()
-        if self._leave_by is None:
-            self._leave_by = self._table.now() + limits.answer_seconds
-        self._wait_in(self._table.writing, limits.read_seconds)
+        table = self._table
+        if self._reader is None:
+            self._reader = AnswerProgress(self.transport, table.now() + table.limits.answer_seconds)
+        self._reader.look()
+        self._wait_in(table.writing, table.limits.read_seconds)
 
     def _wait_in(self, queue: dict[AcceptedConnection, float] | None, seconds: float) -> None:
         current = self._queue
