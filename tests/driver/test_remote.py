@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from propchange.driver.remote import DescribedDevice, DescribedService, same_service
-from propchange.errors import DescriptionError
+from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 
 TYPE = "urn:x:service:Switch:1"
@@ -46,32 +43,3 @@ def test_a_service_that_stands_in_the_document_twice_is_one_service() -> None:
     assert device["Switch"] is device.services[0]
     device._relocate(device.description)
     assert device["Switch"] is device.services[0]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (service("/2"), "http://192.0.2.7:81/2"),
-        (service("/1", type="urn:x:service:Dimmer:1"), "http://192.0.2.7:81/3"),
-        (service("/elsewhere"), "http://192.0.2.7:81/1"),
-    ],
-)
-def test_of_several_services_with_one_service_id_the_likest_is_the_same(
-    wanted: ServiceDescription, found: str
-) -> None:
-    again = description(
-        service("/1", port=81),
-        service("/2", port=81),
-        service("/3", type="urn:x:service:Dimmer:1", port=81),
-        udn="UUID:1",
-    )
-    assert same_service(again, wanted).event_url == found
-
-
-def test_a_service_that_is_not_there_any_more_is_named() -> None:
-    with pytest.raises(DescriptionError, match="no service B any more; there are: urn:x:service"):
-        same_service(description(service("/1")), service("/1", id="B"))
-    with pytest.raises(DescriptionError, match="Switch sends no events: its eventSubURL is empty"):
-        same_service(description(service("")), service("/1"))
-    with pytest.raises(DescriptionError, match="another device now: uuid:2, not uuid:1"):
-        same_service(description(udn="uuid:2"), service("/1"))

@@ -29,9 +29,9 @@ from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.lines import DeviceLine, Source, now
 from propchange.cli.targets import Names
 from propchange.core.discovery.advertisement import type_fits, udn_key
-from propchange.driver.remote import ServiceKey, keyed_services
 from propchange.errors import LocalProtocolError
 from propchange.upnp.description import ServiceDescription
+from propchange.upnp.redescription import ServiceKey, keyed_services
 
 _READERS = 128
 """Descriptions that are read at the same time. Many, so that forged devices at hosts that do not

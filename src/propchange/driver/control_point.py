@@ -52,7 +52,7 @@ from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
-from propchange.driver.remote import DescribedDevice, Documents, same_service
+from propchange.driver.remote import DescribedDevice, Documents
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
 from propchange.driver.requests import Requests, Sender, failure_of
 from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
@@ -60,6 +60,7 @@ from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.redescription import same_service
 
 D = TypeVar("D", bound=DescribedDevice[Any])
 

@@ -29,11 +29,12 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.machine import Interfaces
-from propchange.driver.remote import DescribedDevice, DescribedService, same_service
+from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.dropin.async_upnp_client import shared_discovery
 from propchange.dropin.async_upnp_client.requester import error_of
 from propchange.errors import DescriptionError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
+from propchange.upnp.redescription import same_service
 from propchange.upnp.service import Service
 
 _MOVED = (404, 405, 410)
