@@ -56,7 +56,12 @@ SERVICES = {
         _LAST_CHANGE + _INSTANCE + _STATE.format("no", "TransportState", "string", ""),
     ),
     "RenderingControl": (
-        [("GetVolume", [("CurrentVolume", "Volume")]), ("GetMute", [("CurrentMute", "Mute")])],
+        [
+            ("GetVolume", [("CurrentVolume", "Volume")]),
+            ("GetMute", [("CurrentMute", "Mute")]),
+            ("SetVolume", []),
+            ("SetMute", []),
+        ],
         _LAST_CHANGE
         + _INSTANCE
         + _STATE.format("no", "A_ARG_TYPE_Channel", "string", "")
