@@ -1,0 +1,69 @@
+"""Programs that use async-upnp-client as Home Assistant and Music Assistant do, with propchange
+beneath, under faults. `python -m lab.integrations` plays all faults, beside the original.
+
+They are played before the first test, several at once: what takes time is waiting.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab.integrations import plays
+from lab.integrations.measuring import measure, scripted
+from lab.programs import Missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("integrations")]
+
+PROGRAMS = ("samsungtv", "music_assistant")
+FAULTS = (
+    plays.restart,
+    plays.unheard_restart,
+    plays.another_port,
+    plays.goodbye,
+    plays.renewal_refused,
+    plays.all_refused,
+    plays.another_sid,
+    plays.lost_event,
+    plays.cut_event,
+    plays.early_event,
+    plays.silent,
+    plays.cable,
+    plays.frozen_device,
+    plays.firewall,
+    plays.our_address,
+    plays.short_grant,
+)
+PATIENCE = 60.0
+
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+
+
+@pytest.fixture(scope="module")
+def played(missing):
+    def play(fault):
+        installed = [(name, True) for name in PROGRAMS]
+        make = scripted(plays.DURATIONS.get(fault, plays.DURATION))
+        return measure(fault, installed, make, patience=PATIENCE)
+
+    with ThreadPoolExecutor(6) as together:
+        jobs = {fault: together.submit(play, fault) for fault in FAULTS}
+        try:
+            return {
+                fault: {each.program: each for each in job.result()} for fault, job in jobs.items()
+            }
+        except Missing as error:
+            missing(error)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@each_fault
+def test_events_bring_the_state_back(fault, program, played):
+    assert played[fault][program].by_event is not None, played[fault][program]
+
+
+@each_fault
+def test_the_device_is_not_hammered(fault, played):
+    for each in played[fault].values():
+        assert each.subscribes is None or each.subscribes < 2, each
