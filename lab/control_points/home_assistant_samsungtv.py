@@ -31,7 +31,7 @@ class Television:
         device.on_event = self.on_event
 
     def write(self, by: str) -> None:
-        tell_state(renderer_state(self.device), by, self.device.profile_device.available)
+        tell_state(renderer_state(self.device), by, available=True)
 
     def on_event(self, service: UpnpService, variables: Sequence[UpnpStateVariable]) -> None:
         if not variables:

@@ -36,7 +36,7 @@ class Router:
         self.write(self.device.external_ip_address, "event")
 
     def write(self, address: str | None, by: str) -> None:
-        tell_state({"External": address}, by, self.device.profile_device.available)
+        tell_state({"External": address}, by, available=True)
 
     async def subscribe(self) -> None:
         try:
