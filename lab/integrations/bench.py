@@ -178,6 +178,7 @@ class Bench:
             if not self.wait_until(lambda: self.all_right(state), 10):
                 heard = {each[:2]: each.program.lines[-5:] for each in self.followers}
                 raise AssertionError(f"not all follow {state}, though nothing is wrong: {heard}")
+            self.wait(4)  # a device announces itself for a while, which is not to be mixed in
             self._exit = self._exit.pop_all()
         return self
 
