@@ -65,7 +65,7 @@ def main() -> None:
     def play(fault: Fault, make: Callable[..., Any], programs: list[str]) -> list[Measured]:
         chosen = [each for each in wanted.program or programs if each in programs]
         both = [(name, installed) for name in chosen for installed in beneath]
-        every = 5.0 if wanted.devices else 1.0
+        every = 6.0 if wanted.devices else 1.0  # not above volume 100
         return measure(fault, both, make, patience=wanted.patience, every=every)
 
     began = time.monotonic()
