@@ -175,7 +175,7 @@ class Bench:
                 self.followers.append(Follower(name, installed, program, ready))
             self.device.announce()
             state = self.device.change()
-            if not self.wait_until(lambda: self.all_right(state), 10):
+            if not self.wait_until(lambda: self.all_right(state), 30):
                 heard = {each[:2]: each.program.lines[-5:] for each in self.followers}
                 raise AssertionError(f"not all follow {state}, though nothing is wrong: {heard}")
             self.wait(4)  # a device announces itself for a while, which is not to be mixed in

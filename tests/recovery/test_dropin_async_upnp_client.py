@@ -36,6 +36,10 @@ FAULTS = (
     plays.short_grant,
 )
 PATIENCE = 60.0
+FIXED = (plays.our_address, "music_assistant")
+"""The web server of Music Assistant has one address: it tells devices that one for ever."""
+
+PLAYS = [(fault, each) for fault in FAULTS for each in PROGRAMS if (fault, each) != FIXED]
 
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 
@@ -43,7 +47,7 @@ each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__
 @pytest.fixture(scope="module")
 def played(missing):
     def play(fault):
-        installed = [(name, True) for name in PROGRAMS]
+        installed = [(name, True) for name in PROGRAMS if (fault, name) in PLAYS]
         make = scripted(plays.DURATIONS.get(fault, plays.DURATION))
         return measure(fault, installed, make, patience=PATIENCE)
 
@@ -57,9 +61,9 @@ def played(missing):
             missing(error)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@each_fault
-def test_events_bring_the_state_back(fault, program, played):
+@pytest.mark.parametrize("play", PLAYS, ids=lambda play: f"{play[0].__name__}-{play[1]}")
+def test_events_bring_the_state_back(play, played):
+    fault, program = play
     assert played[fault][program].by_event is not None, played[fault][program]
 
 
