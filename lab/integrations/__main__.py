@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lab.integrations.bench import PROGRAMS
 from lab.integrations.devices import DEVICES
 from lab.integrations.measuring import Measured, measure, scripted
 from lab.integrations.plays import DURATION, DURATIONS, FAULTS, ON_DEVICES, Fault
@@ -25,7 +26,7 @@ from lab.integrations.table import side_by_side
 from lab.programs import Missing
 
 PAGE = Path(__file__).parents[2] / "docs" / "home-assistant.md"
-RENDERERS = ("dlna_dmr", "samsungtv", "music_assistant")
+RENDERERS = ("dlna_dmr", "samsungtv", "music_assistant", "raw_handler")
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     )
     names = {fault.__name__: fault for fault in FAULTS}
     parser.add_argument("--fault", action="append", choices=names, help="this one; repeatable")
-    parser.add_argument("--program", action="append", choices=[*RENDERERS, "upnp"])
+    parser.add_argument("--program", action="append", choices=[*PROGRAMS])
     parser.add_argument("--devices", action="store_true", help="on Rygel, GMediaRender, miniupnpd")
     parser.add_argument("--only", choices=["original", "propchange"])
     parser.add_argument("--patience", type=float, default=80.0, help="seconds to watch: 80")

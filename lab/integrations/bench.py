@@ -23,6 +23,7 @@ PROGRAMS = {
     "dlna_dmr": LAB / "control_points" / "home_assistant_dlna_dmr.py",
     "samsungtv": LAB / "control_points" / "home_assistant_samsungtv.py",
     "upnp": LAB / "control_points" / "home_assistant_upnp.py",
+    "raw_handler": LAB / "control_points" / "raw_handler.py",
     "music_assistant": LAB / "control_points" / "music_assistant_dlna.py",
 }
 WITH_DROPIN = LAB / "control_points" / "with_dropin.py"

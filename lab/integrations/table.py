@@ -13,6 +13,7 @@ _TITLES = {
     "dlna_dmr": "Home Assistant dlna_dmr",
     "samsungtv": "Home Assistant samsungtv",
     "music_assistant": "Music Assistant",
+    "raw_handler": "the handler alone",
     "upnp": "Home Assistant upnp",
 }
 OFTEN = 0.5
