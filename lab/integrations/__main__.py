@@ -2,8 +2,7 @@
 
     python -m lab.integrations [--fault NAME] [--program NAME] [--devices] [--write]
 
-As root, from the root of the repository. It takes ten minutes, or with --devices twenty; most of
-them are waiting.
+As root, from the root of the repository. It takes ten minutes; most of them are waiting.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def main() -> None:
     plays: list[tuple[Fault, Callable[..., Any], list[str]]]
     if wanted.devices:
         plays = [
-            (fault, make, ["upnp"] if name == "miniupnpd" else ["dlna_dmr", "samsungtv"])
+            (fault, make, ["upnp" if name == "miniupnpd" else "samsungtv"])
             for fault in faults
             if fault in ON_DEVICES
             for name, make in DEVICES.items()

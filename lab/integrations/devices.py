@@ -165,6 +165,7 @@ class MiniUPnPd(_Daemon):
             "allow 1024-65535 0.0.0.0/0 1024-65535\n"
         )
         self.host.ip("link add ext0 type veth peer name ext1")
+        self.host.run("sysctl", "-qw", "net.ipv4.conf.ext0.promote_secondaries=1")
         self.host.ip("link set ext0 up")
         self.host.ip("link set ext1 up")
         chains = ("miniupnpd", "prerouting_miniupnpd", "postrouting_miniupnpd")
@@ -178,9 +179,10 @@ class MiniUPnPd(_Daemon):
         return ("-d", "-f", f"{where}.conf", "-P", f"{where}.pid")
 
     def change(self) -> State:
-        self._count += 1
-        self.host.ip("addr flush dev ext0")
+        before, self._count = self._count, self._count + 1
         self.host.ip(f"addr add 11.22.33.{self._count}/24 dev ext0")
+        if before:
+            self.host.ip(f"addr del 11.22.33.{before}/24 dev ext0")
         self.state = {"External": f"11.22.33.{self._count}"}
         return self.state
 

@@ -209,5 +209,5 @@ FAULTS: tuple[Fault, ...] = (
     short_grant,
 )
 
-ON_DEVICES: tuple[Fault, ...] = (restart, unheard_restart, goodbye, firewall, cable)
+ON_DEVICES: tuple[Fault, ...] = (restart, unheard_restart, goodbye, firewall)
 """Those that are played on real devices too."""

@@ -16,7 +16,7 @@ _TITLES = {
     "raw_handler": "the handler alone",
     "upnp": "Home Assistant upnp",
 }
-OFTEN = 0.5
+OFTEN = 5.0
 """SUBSCRIBE requests a second that are worth a word."""
 
 
