@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from async_upnp_client.const import HttpRequest
 from async_upnp_client.exceptions import UpnpServerOSError
 
 from propchange.dropin.async_upnp_client import (
@@ -157,6 +158,24 @@ async def test_a_server_on_all_addresses_advertises_the_one_towards_the_device()
         assert callback == f"<http://127.0.0.1:{server.listen_port}/notify>"
         assert await send(server, path="/notify", host=f"127.0.0.1:{server.listen_port}") == 200
         assert events == []
+
+
+@pytest.mark.parametrize("override", [None, "http://1.2.3.4:8091/"])
+async def test_an_event_can_be_passed_to_the_handler_of_a_server_that_does_not_listen(
+    override: str | None,
+) -> None:
+    """As the tests of programs do, with headers and a URL of their own."""
+    device, events = LibraryDevice(), []
+    server = AiohttpNotifyServer(device, ("192.168.1.2", 8090), override)
+    sid, _service = await subscribe(server.event_handler, device, events)
+    callback = override or "http://192.168.1.2:8090/notify"
+    assert device.requests[0].headers["CALLBACK"] == f"<{callback}>"
+    fields = {"NT": "upnp:event", "NTS": "upnp:propchange", "SID": sid}
+    url = "http://dlna_dmr:1234/upnp/event/RenderingControl1"
+    request = HttpRequest("NOTIFY", url, fields, propertyset(LastChange="a"))
+    assert await server.event_handler.handle_notify(request) == 200
+    assert events == [["a"]]
+    await server.async_stop_server()
 
 
 async def test_a_server_whose_address_is_gone_is_reached_at_another(

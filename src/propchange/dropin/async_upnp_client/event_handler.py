@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from async_upnp_client.client import UpnpDevice, UpnpRequester, UpnpService
 from async_upnp_client.const import HttpRequest
 from async_upnp_client.event_handler import UpnpNotifyServer, default_on_pre_notify
-from async_upnp_client.exceptions import UpnpError
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
@@ -37,7 +36,6 @@ from propchange.dropin.async_upnp_client.service_subscription import (
     ServiceDriver,
     ServiceSubscription,
 )
-from propchange.errors import LocalProtocolError
 
 _DEFUSED: Any = importlib.import_module("defusedxml.ElementTree")  # it has no types
 """The parser of the library."""
@@ -159,7 +157,7 @@ class UpnpEventHandler:
         """Take a NOTIFY that a web server of the program has received, and return the status of the
         answer. The program has its event when this returns.
 
-        Raises xml.etree.ElementTree.ParseError for a body that is no propertyset."""
+        Raises xml.etree.ElementTree.ParseError for a body that is no XML."""
         http_request = self.on_pre_notify(http_request)
         request = self._request_of(http_request)
         status = HTTPStatus(self._opened().receive(request).status)
@@ -170,19 +168,18 @@ class UpnpEventHandler:
         return status
 
     def _request_of(self, http_request: HttpRequest) -> Request:
+        parts = urlsplit(self.callback_url)
         headers = [
             (str(name).encode("latin-1", "replace"), str(value).encode("latin-1", "replace"))
             for name, value in http_request.headers.items()
         ]
         if not any(name.lower() == b"host" for name, _ in headers):
             # The web server of the program has judged it.
-            headers.append((b"HOST", urlsplit(self.callback_url).netloc.encode("latin-1")))
-        parts = urlsplit(http_request.url)
-        target = parts.path or "/"
-        if parts.query:
-            target += f"?{parts.query}"
+            headers.append((b"HOST", parts.netloc.encode("latin-1")))
         body = (http_request.body or "").encode("utf-8", "surrogateescape")
-        return Request(http_request.method, target, headers, body)
+        # The web server has chosen this handler by the path, and the SID chooses the subscription.
+        local = Endpoint(parts.hostname or "", parts.port or 80)
+        return Request(http_request.method, parts.path or "/", headers, body, local=local)
 
     def _receive(self, request: Request) -> Response:
         """Take a request of the listener."""
@@ -266,10 +263,7 @@ class UpnpEventHandler:
             service,
             handler=self,
         )
-        try:
-            await subscription.subscribe(int(timeout.total_seconds()))
-        except (ValueError, LocalProtocolError) as error:  # of this side: an https URL
-            raise UpnpError(message=str(error)) from error
+        await subscription.subscribe(int(timeout.total_seconds()))
         return subscription.alias, timedelta(seconds=subscription.duration(timeout.total_seconds()))
 
     async def async_resubscribe(

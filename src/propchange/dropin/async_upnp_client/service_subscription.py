@@ -13,7 +13,11 @@ from math import inf
 from typing import Any, Protocol
 
 from async_upnp_client.client import UpnpDevice, UpnpService
-from async_upnp_client.exceptions import UpnpConnectionError, UpnpConnectionTimeoutError
+from async_upnp_client.exceptions import (
+    UpnpConnectionError,
+    UpnpConnectionTimeoutError,
+    UpnpError,
+)
 
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.local_addresses import LocalAddress
@@ -32,7 +36,7 @@ from propchange.driver.machine import Interfaces
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.dropin.async_upnp_client import shared_discovery
 from propchange.dropin.async_upnp_client.requester import error_of
-from propchange.errors import DescriptionError
+from propchange.errors import DescriptionError, LocalProtocolError
 from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.redescription import same_service
 from propchange.upnp.service import Service
@@ -235,9 +239,12 @@ class ServiceSubscription(DrivenSubscription[Service]):
         owner = self.owner()
         assert owner is not None  # the caller has it
         waiting = self._wait()
-        self._record = self._driver.subscribe(
-            self, owner.event_sub_url, wait=True, duration=max(seconds, 1)
-        )
+        try:
+            self._record = self._driver.subscribe(
+                self, owner.event_sub_url, wait=True, duration=max(seconds, 1)
+            )
+        except (ValueError, LocalProtocolError) as error:  # an https URL, or too many
+            raise UpnpError(message=str(error)) from error
         try:
             await waiting
         except BaseException:
