@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -178,14 +179,23 @@ async def test_an_event_can_be_passed_to_the_handler_of_a_server_that_does_not_l
     await server.async_stop_server()
 
 
+def free_on_both(port: int) -> bool:
+    try:
+        for host in ("127.0.0.1", "127.0.0.2"):
+            socket.create_server((host, port)).close()
+    except OSError:
+        return False
+    return True
+
+
 async def test_a_server_whose_address_is_gone_is_reached_at_another(
     monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     device, events = LibraryDevice(), []
-    async with serving("127.0.0.2", 0, device=device) as server:
-        monkeypatch.setattr(
-            type(server.listen_ip), "is_loopback", property(lambda _: False), raising=True
-        )
+    # Below the ports that the system gives to others.
+    port = next(filter(free_on_both, range(20_000 + os.getpid() % 10_000, 32_000)))
+    async with serving("127.0.0.2", port, device=device) as server:
+        monkeypatch.setattr(type(server.listen_ip), "is_loopback", property(lambda _: False))
         monkeypatch.setattr(notify_server, "has_address", lambda _: False)
         service = await service_of(device)
         info = service.device.device_info
