@@ -49,6 +49,7 @@ from propchange.core.wire.xml import parse_tree
 from propchange.errors import ActionError, DescriptionError, RemoteProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request
 from propchange.http.datagrams import parse_datagram
+from propchange.http.forwarded import judge_forwarded
 from propchange.upnp.class_fit import class_problems
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
@@ -119,6 +120,27 @@ def requests(data: bytes) -> None:
     """A stream of requests, which means the same however it is cut."""
     pieces, whole = pieces_of(data)
     assert _requests(pieces) == _requests([whole])
+
+
+def forwarded(data: bytes) -> None:
+    """The head of a request as another server tells it: the first line is the method, the target
+    and the version, each other line a header pair. What is taken has these pairs and no others."""
+    first, *lines = data.split(b"\n")
+    method, target, version = (*first.decode("latin-1").split(" ", 2), "", "", "")[:3]
+    pairs = [(name, value) for name, _, value in (each.partition(b":") for each in lines)]
+    received = Request(method, target, pairs, peer=PEER, local=LOCAL, http_version=version)
+    try:
+        request, length = judge_forwarded(received, DEFAULT_LIMITS)
+    except RemoteProtocolError as error:
+        if error.status not in _STATUSES_OF_REQUESTS:
+            raise
+        return
+    assert request.method == method
+    assert [name for name, _ in request.headers] == [name for name, _ in pairs]
+    for (_, taken), (_, given) in zip(request.headers, pairs, strict=True):
+        # One deviation of devices is mended.
+        assert taken.strip(b" \t") in {given.strip(b" \t"), given.strip(b' \t"')}
+    assert length is None or 0 <= length <= DEFAULT_LIMITS.body_bytes
 
 
 def _responses(pieces: list[bytes], method: str) -> tuple[list[tuple[Any, ...]], bool]:
@@ -498,6 +520,7 @@ def urls(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "requests": requests,
+    "forwarded": forwarded,
     "responses": responses,
     "propertyset": propertyset,
     "mended": mended,
