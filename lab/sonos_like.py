@@ -17,8 +17,10 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 import socket
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
@@ -51,6 +53,8 @@ class Subscriber:
     service: str
     callback: str
     seq: itertools.count[int] = field(default_factory=itertools.count)
+    wrong: set[str] = field(default_factory=set)
+    """What the player does wrong with this subscription next: a method of it each."""
     queue: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
 
@@ -82,17 +86,14 @@ class SonosLike:
         self.subscribers: dict[str, Subscriber] = {}
         self.statuses: list[int] = []
         """How events were answered; 0 for not at all."""
-        self.refused_renewals = 0
         self.refused_subscribes = 0
-        self.renamed_sids = 0
-        self.cut_events = 0
-        self.broken_events = 0
-        self.lost_events = 0
+        self._refused: Counter[str] = Counter()
         self.failing_actions: set[str] = set()
         self.held = asyncio.Event()
         self.held.set()
         """Cleared: events wait."""
-        self._numbers = itertools.count(1)
+        # A player that starts again gives no SID that it has given before.
+        self._numbers = itertools.count(random.randrange(1, 10**9))
         self._tasks: set[asyncio.Task[Any]] = set()
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -149,6 +150,11 @@ class SonosLike:
         self.volume = int(volume)
         self.change("RenderingControl")
 
+    def send_mute(self) -> None:
+        """Send an event of RenderingControl that has Mute alone."""
+        change = _lastchange(_RCS, '<Mute channel="Master" val="0"/>')
+        self.send("RenderingControl", _propertyset({"LastChange": change}))
+
     def set_state(self, state: str) -> None:
         self.state = state
         self.change("AVTransport")
@@ -161,27 +167,40 @@ class SonosLike:
         """Know no SID any more, as after a restart that nobody has noticed."""
         self.subscribers.clear()
 
-    def refuse_renewals(self, times: int | str = 1) -> None:
-        self.refused_renewals = int(times)
-
     def refuse_subscribes(self, times: int | str = 1) -> None:
+        """Refuse the first requests of each subscriber."""
         self.refused_subscribes = int(times)
+        self._refused.clear()
 
-    def rename_sids(self, times: int | str = 1) -> None:
-        """Answer renewals with another SID, which the events then have."""
-        self.renamed_sids = int(times)
+    def refuse_renewals(self) -> None:
+        """Refuse the next renewal of each subscription."""
+        self._do_wrong("refuse_renewals")
 
-    def cut(self, times: int | str = 1) -> None:
-        """Send only a part of the next events."""
-        self.cut_events = int(times)
+    def rename_sids(self) -> None:
+        """Answer the next renewals with another SID, which the events then have."""
+        self._do_wrong("rename_sids")
 
-    def break_lastchange(self, times: int | str = 1) -> None:
-        """Send the next events with a LastChange that is not well-formed."""
-        self.broken_events = int(times)
+    def cut(self) -> None:
+        """Send only a part of the next event."""
+        self._do_wrong("cut")
 
-    def lose(self, times: int | str = 1) -> None:
-        """Do not send the next events: the SEQ after them shows a gap."""
-        self.lost_events = int(times)
+    def break_lastchange(self) -> None:
+        """Send the next event with a LastChange that is not well-formed."""
+        self._do_wrong("break_lastchange")
+
+    def lose(self) -> None:
+        """Do not send the next event: the SEQ of the one after it shows a gap."""
+        self._do_wrong("lose")
+
+    def _do_wrong(self, what: str) -> None:
+        for subscriber in self.subscribers.values():
+            subscriber.wrong.add(what)
+
+    @staticmethod
+    def _does_wrong(subscriber: Subscriber, what: str) -> bool:
+        does = what in subscriber.wrong
+        subscriber.wrong.discard(what)
+        return does
 
     def change(self, service: str) -> None:
         """Send the state of a service to its subscribers."""
@@ -317,23 +336,21 @@ class SonosLike:
             return _response(405), None
         if sid:
             return self._renew(sid), None
-        if self.refused_subscribes:
-            self.refused_subscribes -= 1
-            return _response(503), None
         callback = asked.fields["CALLBACK"].strip("<>")
+        authority = urlsplit(callback).netloc
+        if self._refused[authority] < self.refused_subscribes:
+            self._refused[authority] += 1
+            return _response(503), None
         sid = f"uuid:{self.uid}_sub{next(self._numbers):010}"
         subscriber = self.subscribers[sid] = Subscriber(sid, service, callback)
         return self._grants(sid), subscriber
 
     def _renew(self, sid: str) -> bytes:
-        if self.refused_renewals:
-            self.refused_renewals -= 1
-            return _response(412)
         subscriber = self.subscribers.get(sid)
-        if subscriber is None:
+        if subscriber is None or self._does_wrong(subscriber, "refuse_renewals"):
+            self.subscribers.pop(sid, None)
             return _response(412)
-        if self.renamed_sids:
-            self.renamed_sids -= 1
+        if self._does_wrong(subscriber, "rename_sids"):
             del self.subscribers[sid]
             subscriber.sid = sid = f"uuid:{self.uid}_sub{next(self._numbers):010}"
             self.subscribers[sid] = subscriber
@@ -369,15 +386,13 @@ class SonosLike:
 
     def _send(self, subscriber: Subscriber) -> None:
         properties = self.properties(subscriber.service)
-        if self.broken_events and "LastChange" in properties:
-            self.broken_events -= 1
+        if "LastChange" in properties and self._does_wrong(subscriber, "break_lastchange"):
             properties["LastChange"] = properties["LastChange"].replace("</InstanceID>", "", 1)
         self._queue(subscriber, _propertyset(properties))
 
     def _queue(self, subscriber: Subscriber, body: str) -> None:
         number = next(subscriber.seq)
-        if self.lost_events:
-            self.lost_events -= 1
+        if self._does_wrong(subscriber, "lose"):
             return
         where = urlsplit(subscriber.callback)
         encoded = body.encode()
@@ -388,8 +403,7 @@ class SonosLike:
             "CONNECTION: close\r\n\r\n"
         )
         message = head.encode() + encoded
-        if self.cut_events:
-            self.cut_events -= 1
+        if self._does_wrong(subscriber, "cut"):
             message = message[: -len(encoded) // 2]
         subscriber.queue.put_nowait(message)
 

@@ -287,7 +287,11 @@ class Following(DrivenSubscription[Any]):
             program = self.program
             if not isinstance(event, Event) or program is None:
                 return
-            body = body_of(event, program.service.service_type, self._driver.limits)
+            try:
+                body = body_of(event, program.service.service_type, self._driver.limits)
+            except ValueError as error:
+                self._unreadable(error)
+                continue
             if READS_FILES in body or program._asks_for_household():
                 self._reads = True
                 hold(self.loop.create_task(self._deliver_slowly(program, event, body)))
@@ -323,11 +327,12 @@ class Following(DrivenSubscription[Any]):
         try:
             return read(parse_event_xml, event, body, service_type, self._driver.limits)
         except Exception as error:  # noqa: BLE001 - what it raises depends on the body
-            self._driver.warnings.warn(
-                ("unreadable", service_type),
-                f"{self.url}: SoCo cannot read an event of {service_type}: {repr_of(error)}",
-            )
+            self._unreadable(error)
             return None
+
+    def _unreadable(self, error: Exception) -> None:
+        said = f"{self.url}: SoCo cannot read an event: {repr_of(error)}"
+        self._driver.warnings.warn(("unreadable", self.url), said)
 
     def call(self, function: Callable[[Any], object], argument: Any) -> None:
         """Call a function of the program. An exception of it is logged."""
