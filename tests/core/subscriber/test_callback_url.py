@@ -13,6 +13,7 @@ from propchange.core.local_addresses import LocalAddress
 from propchange.core.subscriber.callback_url import CallbackURL, callback_of_url
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
+from propchange.core.subscriber.outcomes import ForeignSource
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint, Request, Response
@@ -401,6 +402,17 @@ def test_a_required_source_must_be_known() -> None:
         peers = (DEVICE._replace(port=5), None, Endpoint("127.0.0.1", 5))
         found = [point.notify(target, seq=seq, peer=peer) for seq, peer in enumerate(peers)]
         assert found == statuses
+
+
+def test_a_proxy_on_this_machine_is_no_foreign_source_to_tell_of() -> None:
+    """It hides where the event came from. Another host is told of, as without a web server."""
+    point = Point()
+    target = target_of(point.granted())
+    for seq, (peer, told) in enumerate((("127.0.0.1", 0), ("192.168.1.77", 1))):
+        point.protocol.take_outcomes()
+        assert point.notify(target, seq=seq, peer=Endpoint(peer, 5)) == 200
+        outcomes = point.protocol.take_outcomes()
+        assert sum(isinstance(each, ForeignSource) for each in outcomes) == told
 
 
 def test_an_event_that_the_runtime_refuses_is_lost_to_its_subscription() -> None:

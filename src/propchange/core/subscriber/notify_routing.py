@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, TypeVar
 
 from propchange.core.limits import Limits
+from propchange.core.local_addresses import is_loopback
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
 from propchange.core.subscriber.outcomes import ForeignSource, NotifyRefused, SubscriberOutcome
@@ -431,6 +432,8 @@ class NotifyRouting:
         refused = self._policy.require_device_source
         if peer is None or record.device_host == peer.host:
             return refused and peer is None
+        if self._callback.is_whole and is_loopback(peer):
+            return refused  # a proxy on this machine hides the source
         logged = record.foreign_sources
         if peer.host not in logged and len(logged) < _FOREIGN_SOURCES_LOGGED:
             logged.add(peer.host)
