@@ -88,6 +88,21 @@ with host(Device("W", services=[Switch()]), announce=False) as hosted:
     assert errors.count("Traceback") == 1
 
 
+@pytest.mark.parametrize(
+    ("handler", "status"), [("point.close()", 0), ("sys.exit(3)", 3)], ids=["close", "exit"]
+)
+def test_the_handler_of_another_signal_ends_the_program(
+    device: Hosted, start: Start, handler: str, status: int
+) -> None:
+    text = f"signal.signal(signal.SIGTERM, lambda *_: {handler})\n{WATCH}"
+    program = start(text, device.url)
+    assert program.stdout is not None
+    assert program.stdout.readline() == "0\n"
+    program.send_signal(signal.SIGTERM)
+    assert ended(program) == (status, "")
+    assert device.methods[-1] == "UNSUBSCRIBE"
+
+
 OPEN = """
 point = ControlPoint(**own).open()
 subscription = point.device(url)["Thermometer"].subscribe()

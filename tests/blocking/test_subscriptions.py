@@ -182,6 +182,15 @@ def test_a_slow_program_gets_merged_events_and_the_last_value(device: Hosted) ->
         assert subscription.merged == 51 - len(seen)
 
 
+def test_a_program_asks_for_fewer_events(device: Hosted, point: ControlPoint) -> None:
+    subscription = point.device(device.url)[Thermometer].subscribe(minimum_interval=0.2)
+    subscription.get(timeout=20)
+    device.set(*(float(each) for each in range(100, 150)))
+    assert subscription.values["Temperature"] == 149.0
+    seen = temperatures(subscription, 149.0)
+    assert len(seen) < 50
+
+
 def test_updates_are_the_events_and_the_status_changes_in_order(
     device: Hosted, point: ControlPoint
 ) -> None:

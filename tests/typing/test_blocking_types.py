@@ -48,6 +48,7 @@ def use(point: ControlPoint) -> None:
     assert_type(oven.call("GetTemperature"), dict[str, Any])
     assert_type(oven.call(Oven.get_temperature), int)
     subscription = oven.subscribe(wait=True, poll=lambda: {"Temperature": 20}, poll_interval=5)
+    oven.subscribe(minimum_interval=0.2)
     assert_type(subscription, Subscription[Oven])
     assert_type(subscription.state.temperature, int)
     assert_type(subscription.values[Oven.temperature], int)
