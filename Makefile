@@ -113,12 +113,9 @@ peers: ## the system packages and the C programs of the interop tests
 WORKERS := 4
 # These have network namespaces, and fixtures for a whole file: each file stays with one worker.
 BY_FILE := tests/interop tests/recovery tests/compat
-# Cohen3's event module has globals: its rows fail now and then while other tests use the machine.
-ROWS := tests/conformance/test_subscriber_over_sockets.py
 suite: $(DEV_STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/core --ignore=tests/http \
-		$(addprefix --ignore=,$(BY_FILE)) --deselect $(ROWS)::test_a_row_with_the_event_module $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -q $(ROWS) -k event_module $(PYTEST_ARGS)
+		$(addprefix --ignore=,$(BY_FILE)) $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS)
 
 test: ## everything

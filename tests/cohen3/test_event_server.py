@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from propchange import cohen3 as event
 from propchange.cohen3 import event_server
 from propchange.core.limits import DEFAULT_LIMITS
+from tests.cohen3.conftest import ClientService
 from tests.twisted.conftest import Messages
 
 
@@ -544,6 +545,34 @@ def test_without_an_initial_event_it_is_said_and_the_service_subscribed_afresh(
     assert granted.notify(0) == 200
     granted.reactor.advance(100)
     assert granted.service.sid == "uuid:5"
+
+
+def test_a_service_that_gives_its_sid_up_does_not_take_the_same_sid_from_another(
+    granted: Subscribed, serve: Any, control_point: Any
+) -> None:
+    # A device that has restarted may count its SIDs from the same one on, and so may two devices.
+    other = Subscribed(serve, event.EventServer(control_point), ClientService(), granted.reactor)
+    assert other.service.sid == granted.service.sid == "uuid:one"
+    assert other.notify(0) == 200
+    granted.reactor.advance(DEFAULT_LIMITS.initial_event_seconds)
+    granted.repaired()
+    assert other.notify(1) == 200
+    event.unsubscribe(granted.service, reactor=granted.reactor)
+    assert other.notify(2) == 200
+
+
+def test_a_service_that_is_gone_does_not_complain_of_a_missing_initial_event(
+    server: event.EventServer, reactor: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = ClientService()
+    event.subscribe(service, reactor=reactor)
+    grant(reactor, "uuid:one")
+    del service
+    reactor.tcpClients.clear()
+    gc.collect()
+    reactor.advance(100)
+    assert "sends no initial event" not in caplog.text
+    assert reactor.tcpClients == []
 
 
 def test_a_service_without_evented_variables_owes_no_initial_event(granted: Subscribed) -> None:

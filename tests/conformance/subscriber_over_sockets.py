@@ -413,6 +413,9 @@ class _EventFront:
         def stop() -> Any:
             if self._service.event_connection is not None:
                 self._service.event_connection.teardown()
+            # Else it would subscribe afresh when the initial event is overdue: to a port that the
+            # device of another row may have, and for the server of another row.
+            subscription_of(self._service).ended()
             return self._port.stopListening()
 
         try:

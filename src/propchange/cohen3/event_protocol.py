@@ -95,7 +95,7 @@ class EventProtocol(AnswerProtocol):
                 return None
             for over in (sid, known.former):
                 if server is not None and over is not None:
-                    server.forget(over)
+                    server.forget(over, known)
             known.ended()
         else:
             self._afresh = self._afresh or (sid is not None and known.is_quiet(self._now()))
@@ -166,7 +166,7 @@ class EventProtocol(AnswerProtocol):
         known, server = subscription_of(self.service), event_server.current
         for over in (sid, known.former):
             if server is not None and over is not None:
-                server.forget(over, self.service)
+                server.forget(over, known, self.service)
         known.ended()
         self.service.set_sid(None)
 

@@ -210,7 +210,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         former = known.former
         wanted = known.take(sid, seq, content)
         if former is not None and known.former is None:
-            self.forget(former, known.service)
+            self.forget(former, known, known.service)
         if wanted:
             self._propagate(event)
         return None
@@ -254,11 +254,14 @@ class EventServer(EventDispatcher, Resource, Logger):
         for received in self.early.take(sid):
             self._take(received)
 
-    def forget(self, sid: str, service: Any = None) -> None:
-        """Note that ``sid`` is no longer granted. With ``service``, also remove it from Cohen3's
-        table."""
-        if self._granted is not None:
-            self._granted.pop(sid, None)
+    def forget(self, sid: str, subscription: ServiceSubscription, service: Any = None) -> None:
+        """Note that ``sid`` is no longer granted to ``subscription``. With ``service``, also remove
+        it from Cohen3's table.
+
+        Another subscription may have the same SID: that of another device, or of an earlier server.
+        """
+        if self._granted is not None and self._granted.get(sid) is subscription:
+            del self._granted[sid]
         table = self._cohen3_table()
         if service is not None and table is not None and table.get(sid) is service:
             del table[sid]

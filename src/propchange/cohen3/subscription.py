@@ -219,7 +219,7 @@ class ServiceSubscription:
         """Note that the initial event is overdue. The device gets more time in each round."""
         self._alarm = None
         grant, limits = self.grant, self._limits
-        if grant is None or _events_nothing(self.service):
+        if grant is None or self.service is None or _events_nothing(self.service):
             return
         _logger.warning(
             "%s has granted %s and sends no initial event: probably it cannot reach %s, because of "
