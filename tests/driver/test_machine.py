@@ -203,6 +203,39 @@ def test_every_loopback_address_belongs_to_the_loopback_interface() -> None:
     assert ("127.0.0.0/8", 0) in Machine(LOOPBACK).on_link_for("127.3.2.1")
 
 
+@pytest.mark.parametrize(
+    ("peer", "own"),
+    [
+        (Endpoint("192.168.1.9", 5), Endpoint("192.168.1.5", 0)),
+        (Endpoint("10.1.2.3", 5), Endpoint("10.0.0.7", 0)),
+        (Endpoint("10.0.0.7", 5), Endpoint("10.0.0.7", 0)),
+        (Endpoint("127.0.0.1", 5), Endpoint("127.0.0.1", 0)),
+        (Endpoint("fd00::9", 5), Endpoint("fd00::5", 0)),
+        (Endpoint("fe80::9", 5, 3), Endpoint("fe80::5", 0, 3)),
+        (Endpoint("fe80::9", 5), None),  # it may be on either link
+        (Endpoint("203.0.113.1", 5), None),
+        (Endpoint("2001:db8::1", 5), None),
+    ],
+)
+def test_the_address_on_the_network_of_a_peer_is_known(
+    peer: Endpoint, own: Endpoint | None
+) -> None:
+    assert Machine(LOOPBACK, ETHERNET, WIRELESS).interfaces.own_towards(peer) == own
+
+
+def test_of_two_networks_with_a_peer_the_narrower_one_counts() -> None:
+    narrow = adapter("eth1", 4, ("10.0.1.1", 24))
+    for adapters in ((WIRELESS, narrow), (narrow, WIRELESS)):
+        interfaces = Machine(*adapters).interfaces
+        assert interfaces.own_towards(Endpoint("10.0.1.9", 5)) == Endpoint("10.0.1.1", 0)
+        assert interfaces.own_towards(Endpoint("10.0.2.9", 5)) == Endpoint("10.0.0.7", 0)
+
+
+def test_a_link_local_peer_of_the_only_link_needs_no_zone() -> None:
+    own = Machine(LOOPBACK, ETHERNET).interfaces.own_towards(Endpoint("fe80::9", 5))
+    assert own == Endpoint("fe80::5", 0, 2)
+
+
 def test_an_alias_is_on_the_same_link() -> None:
     machine = Machine(ETHERNET, ALIAS)
     assert ("172.16.0.0/16", 0) in machine.on_link_for("192.168.1.5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -532,7 +532,14 @@ HERE = Endpoint("10.0.0.1", 8000)
 class Proxied:
     """A device in memory on a machine with the address 10.0.0.1, whose requests a proxy passes."""
 
-    def __init__(self, memory: MemoryRuntime, url: str = "http://10.0.0.1:8000", **policy: Any):
+    def __init__(
+        self,
+        memory: MemoryRuntime,
+        url: str = "http://10.0.0.1:8000",
+        *,
+        exclude: Sequence[str] = (),
+        **policy: Any,
+    ) -> None:
         self.memory = memory
         self.service = Thermometer()
         self.taps: list[object] = []
@@ -552,7 +559,7 @@ class Proxied:
             place_device(Device("Oven", services=[self.service]), "uuid:1"),
             policy=PublisherPolicy(hosts=frozenset({at.authority}), own_prefix=at.prefix, **policy),
             limits=DEFAULT_LIMITS,
-            chosen=ChosenAddresses(interfaces),
+            chosen=ChosenAddresses(interfaces, exclude=exclude),
             url=at,
             listens=False,
             tap=self.taps.append,
@@ -621,7 +628,7 @@ async def test_a_proxy_that_hides_the_subscriber_is_told_from_a_subscriber_of_th
     proxied = await Proxied(memory).open()
     for proxy in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         assert proxied.subscribe(callback, peer=Endpoint(proxy, 1), local=local).status == 412
-    assert str(proxied.taps).count("because the web server does not pass it on") == 3
+    assert str(proxied.taps).count("a proxy of this machine does not pass it on") == 3
     own = {"peer": Endpoint(HERE.host, 1), "local": local}
     assert proxied.subscribe("http://10.0.0.1:9999/", **own).status == 200
     await proxied.device.close()
@@ -681,6 +688,28 @@ async def test_a_subscription_whose_answer_nobody_tells_of_ends_and_is_logged(
     assert not list(proxied.device.publication.protocol.subscriptions)
     assert [each for each in proxied.taps if isinstance(each, AnswerUnreported)]
     assert "call response_sent() or response_lost()" in caplog.text
+    await proxied.device.close()
+
+
+# --- where it is announced ---
+
+
+@pytest.mark.parametrize(
+    ("url", "exclude", "warned"),
+    [
+        ("http://10.0.0.1:8000", ["eth0"], True),
+        ("http://10.0.0.1:8000", ["lo"], False),
+        ("http://10.0.0.2:8000", ["eth0"], False),
+        ("http://nas.local:8000", ["eth0"], False),
+    ],
+)
+async def test_a_url_on_an_interface_that_is_left_out_is_warned_of(
+    memory: MemoryRuntime, caplog: pytest.LogCaptureFixture, url: str, exclude: list[str], *,
+    warned: bool,
+) -> None:  # fmt: skip
+    proxied = await Proxied(memory, url, exclude=exclude).open()
+    what = "the device is not announced: 10.0.0.1 in url is an address of eth0"
+    assert (what in caplog.text) is warned
     await proxied.device.close()
 
 
