@@ -552,6 +552,36 @@ async def test_a_handler_that_the_program_has_dropped_leaves_nothing(until: Unti
     assert device.sent("UNSUBSCRIBE")
 
 
+def test_a_program_that_ends_without_a_word_is_unsubscribed() -> None:
+    device, kept = LibraryDevice(), []
+
+    async def main() -> None:
+        handler = UpnpEventHandler(WebServer(), device)
+        service = await service_of(device)
+        kept.extend([handler, service])
+        await handler.async_subscribe(service)
+
+    asyncio.run(main())
+    assert device.sent("UNSUBSCRIBE")
+
+
+async def test_a_handler_can_be_used_in_the_next_loop() -> None:
+    device = LibraryDevice()
+    handler = UpnpEventHandler(WebServer(), device)
+    service = await service_of(device)
+
+    def run_once() -> str:
+        async def main() -> str:
+            sid, _ = await handler.async_subscribe(service)
+            return sid
+
+        return asyncio.run(main())
+
+    sids = [await asyncio.to_thread(run_once) for _ in range(2)]
+    assert sids == ["uuid:1", "uuid:2"]
+    assert len(device.sent("UNSUBSCRIBE")) == 2
+
+
 async def test_stopping_stops_the_notify_server() -> None:
     server = WebServer()
     handler = UpnpEventHandler(server, LibraryDevice())

@@ -341,6 +341,7 @@ class UpnpEventHandler:
             )
             driver.request_ended = partial(_tell, driver)
             self._devices.clear()
+            self._end_of_loop = None  # that of an earlier loop has ended with it
             if isinstance(server, ListeningServer):
                 server._driver_made(self, driver)
         return self._driver
