@@ -88,6 +88,9 @@ class SonosLike:
         """How events were answered; 0 for not at all."""
         self.refused_subscribes = 0
         self._refused: Counter[str] = Counter()
+        self.early = False
+        """Whether the initial event is sent before the answer to SUBSCRIBE."""
+        self._answered = asyncio.Event()
         self.failing_actions: set[str] = set()
         self.held = asyncio.Event()
         self.held.set()
@@ -306,11 +309,13 @@ class SonosLike:
                 asked = Asked(method, path, fields)
                 self.asked.append(asked)
                 answer, subscriber = self._answer(asked, body.decode())
+                if subscriber is not None and self.early:
+                    self._begin(subscriber)
+                    await self._answered.wait()
                 writer.write(answer)
                 await writer.drain()
-                if subscriber is not None:
-                    self._start(self._deliver(subscriber))
-                    self._send(subscriber)
+                if subscriber is not None and not self.early:
+                    self._begin(subscriber)
         finally:
             self._tasks.discard(task)
             self._connections.discard(writer)
@@ -384,6 +389,10 @@ class SonosLike:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _begin(self, subscriber: Subscriber) -> None:
+        self._start(self._deliver(subscriber))
+        self._send(subscriber)
+
     def _send(self, subscriber: Subscriber) -> None:
         properties = self.properties(subscriber.service)
         if "LastChange" in properties and self._does_wrong(subscriber, "break_lastchange"):
@@ -422,6 +431,7 @@ class SonosLike:
                     finally:
                         writer.close()
             self.statuses.append(status)
+            self._answered.set()
 
 
 RADIO = (

@@ -181,6 +181,17 @@ async def test_the_first_events_wait_until_the_program_has_set_its_callbacks(
         await end(*subscriptions)
 
 
+async def test_an_event_before_the_answer_to_subscribe_comes_to_the_callback(
+    until: Until,
+) -> None:
+    async with SonosLike() as device:
+        device.early = True
+        subscription, heard = await subscribed(device, auto_renew=True)
+        await until(lambda: heard.volumes == [20])
+        assert subscription.events.empty()
+        await end(subscription)
+
+
 async def test_a_program_that_raises_loses_nothing(
     until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -433,6 +444,7 @@ async def test_a_program_that_subscribes_by_a_new_object_gets_no_event_twice(
         before = len(heard.events)
         device.set_volume(51)
         await until(lambda: heard_anew.volumes[-1:] == [51])
+        await asyncio.sleep(1.5)  # the old one would have been tried again
         assert len(heard.events) == before
         assert len(device.subscribers) == 1
         await end(old, new)
