@@ -146,6 +146,9 @@ class GMediaRender(_Renderer):
     package = "gmediarender"
     command = ("gmediarender",)
 
+    def change_mute(self) -> None:
+        self.change()  # it unmutes itself with the next volume
+
     def options(self) -> tuple[str, ...]:
         return ("-I", "eth0", "-p", str(PORT), "-f", "GMediaRender", "--gstout-audiosink=fakesink")
 
