@@ -16,7 +16,8 @@ from propchange.blocking.loop_thread import Closed, LoopThread, in_loop
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.current_values import Values
 from propchange.core.subscriber.events import Event, StatusChange
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.driver.device_access import StateAccess
 from propchange.driver.remote import DescribedService
 from propchange.upnp.action_methods import ActionMethod

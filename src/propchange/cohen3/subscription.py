@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary, ref
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Sequence, SeqVerdict
-from propchange.core.subscriber.record import TokenBucket
 from propchange.core.subscriber.timing import backoff, grant_times, patience, renewal_retry
+from propchange.core.token_bucket import TokenBucket
 from propchange.driver.reporting import logger_named
 
 _logger = logger_named("event_protocol")

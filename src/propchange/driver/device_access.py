@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from propchange.core.subscriber.current_values import Values
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.core.values.lastchange import is_master
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import listed, printable

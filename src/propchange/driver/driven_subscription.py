@@ -7,7 +7,8 @@ from typing import Any, Generic
 
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.outcomes import Granted
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.driver.device_access import StateAccess
 from propchange.driver.remote import DescribedService
 from propchange.upnp.remote_state import S_co, remote_instance

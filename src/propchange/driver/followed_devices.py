@@ -18,7 +18,7 @@ from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.presence import Presence
 from propchange.core.limits import Limits
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.driver.remote import DescribedDevice
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal, Tasks, sleep

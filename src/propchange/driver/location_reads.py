@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import canonical_host
 from propchange.driver.runtime import Runtime, Signal, Tasks, sleep
 from propchange.errors import ConnectionFailed, PropchangeError

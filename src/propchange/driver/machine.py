@@ -26,7 +26,7 @@ from propchange.core.local_addresses import (
     interface_kind,
     sharing_network,
 )
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import PRODUCT

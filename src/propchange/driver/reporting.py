@@ -39,7 +39,7 @@ from propchange.core.subscriber.outcomes import (
     SubscriberOutcome,
     Unreadable,
 )
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.printable import printable
 
 

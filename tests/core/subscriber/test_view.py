@@ -6,7 +6,8 @@ import pytest
 
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Cause, Status
-from propchange.core.subscriber.record import SubscriptionRecord, SubscriptionView
+from propchange.core.subscriber.record import SubscriptionRecord
+from propchange.core.subscriber.view import SubscriptionView
 from propchange.testing import Link
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import Advertisement, udn_key
 from propchange.core.limits import Limits
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Endpoint
 
 

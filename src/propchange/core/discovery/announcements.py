@@ -23,7 +23,7 @@ from propchange.core.discovery.advertisement import AdvertisementKind
 from propchange.core.discovery.search_answers import Search, SearchAnswers, Target
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Endpoint
 
 FIRST_DELAY = 0.1

@@ -29,7 +29,7 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.held_datagrams import HeldDatagram, HeldDatagrams
 from propchange.core.multicast.message import MulticastMessage, hyphenated
 from propchange.core.multicast.reception import ExpectedService, MulticastReception, NotBelieved
-from propchange.core.subscriber.record import TokenBucket
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Endpoint, Request
 
 

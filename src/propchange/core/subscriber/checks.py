@@ -25,9 +25,10 @@ from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause
 from propchange.core.subscriber.outcomes import DeviceChecked, SubscriberOutcomes
-from propchange.core.subscriber.record import SubscriptionRecord, TokenBucket
+from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import Failure, OutgoingRequest, RequestQueue
 from propchange.core.subscriber.states import GRANTED, SubscriberState
+from propchange.core.token_bucket import TokenBucket
 
 _S = SubscriberState
 

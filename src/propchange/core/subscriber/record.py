@@ -1,13 +1,12 @@
-"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2), and a program's view of it."""
+"""The record of one subscription at the subscriber (UDA 2.0 §4.1.2)."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from math import inf
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.subscriber.callback_address import Sources
@@ -16,7 +15,6 @@ from propchange.core.subscriber.current_values import (
     InstanceValues,
     LargeValues,
     StateKey,
-    Values,
     no_room,
 )
 from propchange.core.subscriber.events import (
@@ -29,6 +27,7 @@ from propchange.core.subscriber.events import (
     read_changes,
 )
 from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInput, SubscriberState
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.values.lastchange import (
     CDS_EVENT,
     LastChange,
@@ -41,39 +40,6 @@ from propchange.core.values.merging import CONTAINERS, Merge
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.errors import RemoteProtocolError
 from propchange.printable import printable
-
-
-class TokenBucket:
-    """A limit: something may happen ``burst`` times at once, then every ``refill`` seconds."""
-
-    __slots__ = ("_burst", "_refill", "_stamp", "_tokens")
-
-    def __init__(self, burst: int, refill: float, now: float) -> None:
-        self._burst = float(burst)
-        self._refill = refill
-        self._tokens = self._burst
-        self._stamp = now
-
-    def ready_at(self, now: float) -> float:
-        """The earliest time at which :meth:`spend` may be called, ``now`` or later."""
-        self._fill(now)
-        if self._tokens >= 1.0:
-            return now
-        return now + (1.0 - self._tokens) * self._refill
-
-    def spend(self, now: float) -> None:
-        """Take one token."""
-        self._fill(now)
-        self._tokens -= 1.0
-
-    def count_from(self, now: float) -> None:
-        """Refill from now on, as if the last :meth:`spend` were now."""
-        self._fill(now)
-        self._tokens = min(self._tokens, self._burst - 1.0)
-
-    def _fill(self, now: float) -> None:
-        self._tokens = min(self._burst, self._tokens + (now - self._stamp) / self._refill)
-        self._stamp = now
 
 
 class Deafness(NamedTuple):
@@ -492,116 +458,3 @@ class SubscriptionRecord:
 
     def __repr__(self) -> str:
         return f"<SubscriptionRecord {self.event_url} {self.state.name} {self.sid}>"
-
-
-class SubscriptionView(ABC):
-    """The live state of a subscription, as a program reads it."""
-
-    @property
-    @abstractmethod
-    def record(self) -> SubscriptionRecord:
-        """The record that the outcomes of this subscription name. Read it only."""
-
-    @abstractmethod
-    def _now(self) -> float:
-        """Seconds of the runtime's clock."""
-
-    @property
-    def values(self) -> Values:
-        """The current state, live: variable -> typed value, as far as events have set it. The
-        variable is the name on the wire, or the variable of a class: see :class:`Values`. Of a
-        LastChange: instance 0, the channel Master or none; :attr:`full_state` has all."""
-        return Values(self.record.values)
-
-    @property
-    def full_state(self) -> Mapping[StateKey, Any]:
-        """The current state with all instances and channels of LastChange, a copy: (variable,
-        instance, channel) -> typed value. Both are None for a variable outside LastChange."""
-        return self.record.full_state
-
-    @property
-    def accepted(self) -> tuple[str, ...] | None:
-        """The variables that the device events, by ACCEPTED-STATEVAR (UDA 2.0 §4.1.2); None when
-        it events all."""
-        return self.record.accepted
-
-    @property
-    def status(self) -> Status:
-        """The current status. Each change is also a :class:`StatusChange`."""
-        return self.record.status
-
-    @property
-    def status_cause(self) -> Cause | None:
-        """The cause of the last status change, for programs; None before the first."""
-        return self.record.status_cause
-
-    @property
-    def status_reason(self) -> str:
-        """The reason of the last status change, in words; empty before the first."""
-        return self.record.status_reason
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """A sentence for each kind of deviation that was mended in the events of this subscription.
-        ``Event.problems`` has those of one event."""
-        return self.record.problems
-
-    @property
-    def polled(self) -> bool:
-        """Whether the values are polled at the moment, because no events come: see ``poll`` of
-        ``subscribe``."""
-        return self.record.polled
-
-    @property
-    def sid(self) -> str:
-        """The SID; empty before the first grant."""
-        return self.record.sid
-
-    @property
-    def event_url(self) -> str:
-        """The event URL."""
-        return self.record.event_url
-
-    @property
-    def callback(self) -> str:
-        """The delivery URL that was advertised in CALLBACK; empty before the first SUBSCRIBE."""
-        return self.record.callback
-
-    @property
-    def granted(self) -> float | None:
-        """The granted duration in seconds; ``inf``: infinite; None while nothing is granted."""
-        return self.record.duration_granted
-
-    @property
-    def expires_in(self) -> float | None:
-        """Seconds until the subscription expires unless it is renewed; ``inf``: never; None while
-        nothing is granted."""
-        expires = self.record.expires
-        return None if expires is None else max(0.0, expires - self._now())
-
-    @property
-    def last_event_at(self) -> float | None:
-        """When the last event came, in seconds of the runtime's clock; None before the first."""
-        return self.record.last_event_at
-
-    @property
-    def last_event_in(self) -> float | None:
-        """Seconds since the last event, None before the first."""
-        last = self.record.last_event_at
-        return None if last is None else self._now() - last
-
-    @property
-    def renewals(self) -> int:
-        """The number of renewals."""
-        return self.record.renewals
-
-    @property
-    def losses(self) -> int:
-        """The number of event messages that are known to be lost. A fresh subscription repairs each
-        loss; until then the status is not ACTIVE."""
-        return self.record.losses
-
-    @property
-    def gaps(self) -> int:
-        """How often a fresh subscription has restored the state after missed events."""
-        return self.record.gaps

@@ -25,9 +25,9 @@ from propchange.core.subscriber.events import Event, Status, StatusChange
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.protocol import SubscriberProtocol
-from propchange.core.subscriber.record import TokenBucket
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.subscriber.states import GRANTED
+from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Response
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_addresses import ControlPointAddresses
