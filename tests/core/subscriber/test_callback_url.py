@@ -28,8 +28,11 @@ URL = "http://192.168.1.5:8000/events/{token}"
 class Point:
     """A subscriber behind a web server, with the devices at its other end."""
 
-    def __init__(self, callback_url: str = URL, **policy: object) -> None:
+    def __init__(
+        self, callback_url: str = URL, *, remote: Endpoint = DEVICE, **policy: object
+    ) -> None:
         self.tokens = 0
+        self.remote = remote
         self.protocol = SubscriberProtocol(
             new_token=self._token,
             jitter=lambda: 0.0,
@@ -50,7 +53,7 @@ class Point:
         record = self.protocol.subscribe(f"http://{DEVICE}/{service}", 0.0)
         (request,) = self.protocol.take_requests()
         request.build(LOCAL)
-        request.remote = DEVICE
+        request.remote = self.remote
         return record, request
 
     def grant(self, request, sid: str) -> None:
@@ -413,6 +416,15 @@ def test_a_proxy_on_this_machine_is_no_foreign_source_to_tell_of() -> None:
         assert point.notify(target, seq=seq, peer=Endpoint(peer, 5)) == 200
         outcomes = point.protocol.take_outcomes()
         assert sum(isinstance(each, ForeignSource) for each in outcomes) == told
+
+
+def test_a_device_on_this_machine_may_have_foreign_sources_on_it() -> None:
+    """No other machine's event comes from loopback there, so nothing is hidden."""
+    point = Point(remote=Endpoint("127.0.0.1", 49152))
+    target = target_of(point.granted())
+    point.protocol.take_outcomes()
+    assert point.notify(target, seq=0, peer=Endpoint("127.0.0.2", 5)) == 200
+    assert any(isinstance(each, ForeignSource) for each in point.protocol.take_outcomes())
 
 
 def test_an_event_that_the_runtime_refuses_is_lost_to_its_subscription() -> None:

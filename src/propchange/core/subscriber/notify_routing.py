@@ -432,13 +432,19 @@ class NotifyRouting:
         refused = self._policy.require_device_source
         if peer is None or record.device_host == peer.host:
             return refused and peer is None
-        if self._callback.is_whole and is_loopback(peer):
-            return refused  # a proxy on this machine hides the source
+        if self._hides_source(record, peer):
+            return refused
         logged = record.foreign_sources
         if peer.host not in logged and len(logged) < _FOREIGN_SOURCES_LOGGED:
             logged.add(peer.host)
             self._report(ForeignSource(record, peer.host, refused))
         return refused
+
+    def _hides_source(self, record: SubscriptionRecord, peer: Endpoint) -> bool:
+        """Whether ``peer`` is a proxy on this machine that passes on events of another machine."""
+        device = record.remote
+        elsewhere = device is not None and not is_loopback(device)
+        return elsewhere and self._callback.is_whole and is_loopback(peer)
 
     def _refuse(
         self,
