@@ -8,12 +8,14 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from async_upnp_client.const import HttpRequest
 from async_upnp_client.exceptions import UpnpServerOSError
 
+from propchange.driver.machine import kind_of
 from propchange.dropin.async_upnp_client import (
     AiohttpNotifyServer,
     UpnpEventHandler,
@@ -137,6 +139,21 @@ async def test_behind_a_proxy_any_path_and_the_host_of_either_side_is_right(
         host = host or f"127.0.0.1:{server.listen_port}"
         assert await send(server, sid, path=path, host=host) == 200
         await until(lambda: events)
+
+
+async def test_no_file_of_sys_is_read_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind_of.cache_clear()
+    read: list[str] = []
+    text_of = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *more: read.append(str(path)) or text_of(path, *more)
+    )
+    device = LibraryDevice()
+    service = await service_of(device)
+    async with serving(device=device) as server:
+        await server.event_handler.async_subscribe(service)
+        server.event_handler._opened().addresses.read()
+    assert not [each for each in read if each.startswith("/sys")]
 
 
 async def test_further_hosts_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:

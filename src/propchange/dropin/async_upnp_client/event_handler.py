@@ -23,6 +23,7 @@ from async_upnp_client.event_handler import UpnpNotifyServer, default_on_pre_not
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.local_addresses import interface_kind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_sid
@@ -335,7 +336,10 @@ class UpnpEventHandler:
                 runtime,
                 policy,
                 limits=DEFAULT_LIMITS,
-                interfaces=Interfaces(clock=runtime.now),
+                # Home Assistant warns of files of /sys that are read in the loop.
+                interfaces=Interfaces(
+                    clock=runtime.now, kind_of=lambda name, _: interface_kind(name)
+                ),
                 machine=Machine(),
                 requests=RequesterRequests(self._requester, callback, place),
             )
