@@ -239,6 +239,13 @@ async def test_xml_that_is_no_event_is_refused() -> None:
         assert await program.handler.handle_notify(notify(sid, 0, "<a/>")) == 400
 
 
+@pytest.mark.parametrize("missing", ["NT", "NTS"])
+async def test_a_request_without_nt_or_nts_is_refused_whatever_its_body_is(missing: str) -> None:
+    async with running() as program:
+        sid = await program.subscribe()
+        assert await program.handler.handle_notify(notify(sid, 0, "", **{missing: ""})) == 400
+
+
 @pytest.mark.parametrize("body", ["", "no XML", "<a>"])
 async def test_a_body_that_is_no_xml_raises_the_parse_error_of_elementtree(body: str) -> None:
     async with running() as program:
@@ -417,8 +424,34 @@ async def test_a_second_subscription_to_a_service_takes_the_place_of_the_first(
             assert program.handler.service_for_sid(sid) is program.service
             assert (await program.handler.async_resubscribe(sid))[0] == sid
         assert {each.headers["SID"] for each in program.device.sent("RENEW")} == {second}
-        await program.handler.async_unsubscribe(first)
-        assert program.handler.service_for_sid(second) is None
+        await program.handler.async_unsubscribe(second)
+        assert program.handler.service_for_sid(first) is None
+
+
+async def test_giving_up_the_former_sid_of_a_service_leaves_the_new_subscription_alone(
+    until: Until,
+) -> None:
+    """A program may subscribe anew before it unsubscribes."""
+    async with running() as program:
+        former = await program.subscribe()
+        sid = await program.subscribe()
+        await until(lambda: len(program.device.sent("UNSUBSCRIBE")) == 1)
+        assert await program.handler.async_unsubscribe(former) == former
+        assert program.handler.service_for_sid(former) is None
+        assert program.handler.sid_for_service(program.service) == sid
+        assert await program.event(sid, 0, LastChange="a") == 200
+        assert program.calls == [{"LastChange": "a"}]
+        await program.handler.async_unsubscribe(program.service)
+        assert [each.headers["SID"] for each in program.device.sent("UNSUBSCRIBE")] == [former, sid]
+
+
+async def test_an_infinite_grant_is_the_duration_that_was_asked_for() -> None:
+    async with running() as program:
+        program.device.timeout = "Second-infinite"
+        await program.begin()
+        granted = await program.handler.async_subscribe(program.service, timedelta.max)
+        assert granted == ("uuid:1", timedelta.max)
+        assert await program.handler.async_resubscribe("uuid:1", timedelta.max) == granted
 
 
 async def test_new_objects_of_a_device_take_the_place_of_those_that_were_told_lost(

@@ -298,9 +298,10 @@ async def test_devices_at_one_address_share_a_handler_also_if_added_at_once(
     devices = [(await service_of(requester)).device for _ in range(3)]
     handlers = await asyncio.gather(*map(register.async_add_device, devices[:2]))
     assert handlers[0] is handlers[1]
-    assert register.has_event_handler_for_device(devices[2])
+    assert register.has_event_handler_for_device(devices[1])
+    assert not register.has_event_handler_for_device(devices[2])  # it was not added yet
     local_ip[0] = "127.0.0.2"
-    assert not register.has_event_handler_for_device(devices[2])
+    assert not register.has_event_handler_for_device(devices[1])
     other = await register.async_add_device(devices[2])
     assert other is not handlers[0]
     assert other.callback_url.startswith("http://127.0.0.2:")
@@ -309,6 +310,28 @@ async def test_devices_at_one_address_share_a_handler_also_if_added_at_once(
     assert await register.async_remove_device(devices[0]) is None
     assert await register.async_remove_device(devices[1]) is handlers[0]
     assert not register.has_event_handler_for_device(devices[0])
+
+
+async def test_the_address_to_listen_on_may_be_a_name() -> None:
+    async with serving("localhost", 0) as server:
+        assert server.listen_ip.is_loopback
+        assert server.callback_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
+        assert await send(server) == 412
+
+
+async def test_a_name_without_an_address_is_an_error_of_the_server() -> None:
+    server = AiohttpNotifyServer(LibraryDevice(), ("no-such-host.invalid", 0))
+    with pytest.raises(UpnpServerOSError):
+        await server.async_start_server()
+
+
+async def test_an_event_whose_seq_is_no_number_is_taken(until: Until) -> None:
+    """The library reads no SEQ: a device that sends any other text there works with it."""
+    device, events = LibraryDevice(), []
+    async with serving(device=device) as server:
+        sid, _service = await subscribe(server.event_handler, device, events)
+        assert await send(server, sid, seq=-1) == 200
+        await until(lambda: events)
 
 
 async def test_a_handler_of_the_register_gets_the_events_of_its_server(

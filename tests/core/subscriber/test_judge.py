@@ -106,6 +106,12 @@ def test_a_seq_that_is_no_number_is_answered_400(value: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize("value", [b"", b"-1", b"x", b"4294967296"])
+def test_a_policy_may_take_any_seq(value: bytes) -> None:
+    verdict = notify(NT, NTS, SID, (b"SEQ", value), policy=SubscriberPolicy(any_seq=True))
+    assert verdict == Notification("uuid:1", None, b"<x/>")
+
+
 @pytest.mark.clause("RSP-04")
 def test_a_missing_seq_is_taken() -> None:
     assert notify(NT, NTS, SID) == Notification("uuid:1", None, b"<x/>")

@@ -50,8 +50,9 @@ class SubscriberPolicy:
     a device can call, without a zone (V6-07). ``shared_path`` is one path for all subscriptions;
     with None, each has a secret one. ``callback_url`` is the whole URL in CALLBACK instead, for a
     web server or a proxy in front: ``http://192.168.1.5:8000/events/{token}``. With ``{token}``
-    each SUBSCRIBE has a secret path of its own; without, all subscriptions share the URL. Raises
-    ValueError for values that no request can carry.
+    each SUBSCRIBE has a secret path of its own; without, all subscriptions share the URL. With
+    ``any_seq`` an event whose SEQ is no number is taken as one without SEQ. Raises ValueError for
+    values that no request can carry.
     """
 
     allowed_methods: ClassVar[bytes] = b"NOTIFY"
@@ -65,8 +66,9 @@ class SubscriberPolicy:
     callback_port: int | None = None
     shared_path: str | None = None
     callback_url: str | None = None
+    any_seq: bool = False
     callback: CallbackURL = field(init=False, repr=False, compare=False)
-    """The form of the four settings above."""
+    """The form of the four settings of CALLBACK."""
 
     def __post_init__(self) -> None:
         check_policy(self.uda, self.hosts)
@@ -137,7 +139,9 @@ def judge_notify(
     try:
         seq = parse_seq(fields.get(b"seq"))
     except ValueError as error:
-        return Refusal(400, str(error), _NOTIFY)
+        if not policy.any_seq:
+            return Refusal(400, str(error), _NOTIFY)
+        seq = None
     if seq is None and not _SEQ_MAY_MISS:
         return Refusal(400, "SEQ is missing", _NOTIFY)
     if nt != EVENT_NT:

@@ -40,7 +40,8 @@ the address of a notify server is gone    it also listens at the address that le
                                           and fresh subscriptions name that, unless the program has
                                           given a ``callback_url``
 the program subscribes again to a         once that is granted, the old subscription ends: no event
-service                                   comes twice. Its SID leads to the new one
+service                                   comes twice. Its SID leads to the new one, and giving
+                                          it up leaves the new one alone
 the program drops a service               UNSUBSCRIBE
 a NOTIFY with an unknown SID              412, so that the device ends a subscription of a former
                                           process; 200 while a SUBSCRIBE is unanswered

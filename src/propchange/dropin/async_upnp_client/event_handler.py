@@ -162,7 +162,7 @@ class UpnpEventHandler:
         http_request = self.on_pre_notify(http_request)
         request = self._request_of(http_request)
         status = HTTPStatus(self._opened().receive(request).status)
-        if status == HTTPStatus.BAD_REQUEST:
+        if status == HTTPStatus.BAD_REQUEST and {b"nt", b"nts"} <= request.fields.keys():
             # Raises what the library raises, if it is the body.
             _DEFUSED.fromstring(http_request.body or "")
         await asyncio.sleep(0)  # the events are dispatched at the next turn of the loop
@@ -265,7 +265,7 @@ class UpnpEventHandler:
             handler=self,
         )
         await subscription.subscribe(int(timeout.total_seconds()))
-        return subscription.alias, timedelta(seconds=subscription.duration(timeout.total_seconds()))
+        return subscription.alias, subscription.duration(timeout)
 
     async def async_resubscribe(
         self,
@@ -288,7 +288,7 @@ class UpnpEventHandler:
             for alias in self._aliases(subscription):
                 self._subscriptions.pop(alias, None)
             raise
-        return sid, timedelta(seconds=subscription.duration(timeout.total_seconds()))
+        return sid, subscription.duration(timeout)
 
     async def async_resubscribe_all(self) -> None:
         """Renew all subscriptions now."""
@@ -297,14 +297,22 @@ class UpnpEventHandler:
     async def async_unsubscribe(self, service_or_sid: UpnpService | str) -> str:
         """End a subscription, and return its SID. Raises KeyError for an unknown service or SID;
         UpnpResponseError, or what the requester raises, if the device does not answer 200. It is
-        ended here in any case."""
+        ended here in any case.
+
+        A program that has subscribed to the service again, and then gives up its former SID, keeps
+        the subscription: both SIDs lead to it, and the newest one ends it."""
         try:
             subscription = self._found(service_or_sid)
         except KeyError:
             for each in self._lost(service_or_sid):
                 each.end()
             raise
-        for alias in self._aliases(subscription):
+        aliases = self._aliases(subscription)
+        if service_or_sid in aliases and service_or_sid != subscription.alias:
+            former = str(service_or_sid)
+            del self._driven[former], self._subscriptions[former]
+            return former
+        for alias in aliases:
             self._subscriptions.pop(alias, None)
         await subscription.unsubscribe()
         return subscription.alias
@@ -426,7 +434,8 @@ def policy_for(callback_url: str, *, placed: bool) -> tuple[SubscriberPolicy, st
     https, is put into CALLBACK as it is."""
     parts = urlsplit(callback_url)
     host, port = parts.hostname or "localhost", parts.port
-    make = partial(SubscriberPolicy, uda="1.0", hosts=SETTINGS.hosts)
+    # The library reads no SEQ.
+    make = partial(SubscriberPolicy, uda="1.0", hosts=SETTINGS.hosts, any_seq=True)
     with contextlib.suppress(ValueError):
         if placed or ip_address(host).is_unspecified:
             return make(callback_port=port or None, shared_path=parts.path or "/"), None
@@ -462,8 +471,9 @@ class UpnpEventHandlerRegister:
         self._making: dict[Any, asyncio.Lock] = {}
 
     def has_event_handler_for_device(self, device: UpnpDevice) -> bool:
-        """Whether there is a handler for the address that leads to ``device``."""
-        return _address_towards(device) in self._event_handlers
+        """Whether ``device`` was added, and not removed."""
+        _, devices = self._event_handlers.get(_address_towards(device), (None, ()))
+        return device in devices
 
     async def async_add_device(self, device: UpnpDevice) -> UpnpEventHandler:
         """Add ``device``, and return the handler for it, a new one if necessary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -14,6 +15,7 @@ from async_upnp_client.exceptions import UpnpServerOSError
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.local_addresses import address_of
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.listener import Listener
@@ -96,7 +98,7 @@ class AiohttpNotifyServer(ListeningServer):
             known=self._device_addresses,
         )
         try:
-            await listener.open(_scoped(self._source), (self._source[1],))
+            await listener.open(await self._resolved(), (self._source[1],))
         except OSError as error:
             _LOGGER.error(
                 "no server for events at %s:%d: %s", self._source[0], self._source[1], error
@@ -108,6 +110,14 @@ class AiohttpNotifyServer(ListeningServer):
         self._listener = listener
         end = listener.endpoints[0]
         self._source = (end.host, end.port, 0, end.scope) if ":" in end.host else end[:2]
+
+    async def _resolved(self) -> str:
+        """The address of ``source``, which may be a name."""
+        host = _scoped(self._source)
+        if address_of(host.partition("%")[0]) is not None:
+            return host
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return str(found[0][4][0])
 
     async def async_stop_server(self) -> None:
         """End all subscriptions, and stop listening."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import Mapping
+from datetime import timedelta
 from math import inf
 from typing import Any, Protocol
 
@@ -303,9 +304,9 @@ class ServiceSubscription(DrivenSubscription[Service]):
         """End the subscription without UNSUBSCRIBE: another one has its SID now."""
         self._driver.protocol.abandon(self.record)
 
-    def duration(self, wanted: float) -> float:
-        """The granted duration in seconds; ``wanted`` for an infinite one."""
-        return wanted if self._duration == inf else self._duration
+    def duration(self, wanted: timedelta) -> timedelta:
+        """The granted duration; ``wanted`` for an infinite one."""
+        return wanted if self._duration == inf else timedelta(seconds=self._duration)
 
     def _wait(self) -> asyncio.Future[None]:
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
