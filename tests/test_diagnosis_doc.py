@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from propchange.core.diagnosis.verdicts import RULES
+from propchange.core.diagnosis.rules import RULES
 
 _PAGE = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 

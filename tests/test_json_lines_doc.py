@@ -26,7 +26,7 @@ from propchange.cli.lines import (
     StatusLine,
 )
 from propchange.core.diagnosis.facts import Facts
-from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.diagnosis.rules import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
 from propchange.upnp.actions import Action, Argument
 

@@ -16,7 +16,8 @@ from propchange.cli.lines import DiagnosisLine, Source
 from propchange.cli.terminal import TerminalLines
 from propchange.cli.watch import Diagnosed, write_diagnoses
 from propchange.core.diagnosis.facts import Facts
-from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.events import Status
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)

@@ -27,7 +27,7 @@ from propchange.cli.lines import (
 )
 from propchange.cli.terminal import TerminalLines
 from propchange.core.diagnosis.facts import Facts
-from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.diagnosis.rules import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
 from propchange.core.wire.messages import Request
 from propchange.upnp.actions import Action, Argument

@@ -17,8 +17,9 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Endpoint, Request, Response
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.host import DeviceHost, Publication
+from propchange.driver.host import DeviceHost
 from propchange.driver.machine import Interfaces
+from propchange.driver.publication import Publication
 from propchange.errors import ConnectionFailed
 from propchange.upnp.device import Device, place_device
 from propchange.upnp.service import Service

@@ -8,7 +8,8 @@ The names below are public. No other name in the rooms inside is; it may change 
 """
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify
-from propchange.core.diagnosis.verdicts import Diagnosis, Verdict, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.discovery.advertised import (
     AdvertisedDevice,
     AdvertisementIgnored,

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, failed_probe
-from propchange.core.diagnosis.verdicts import Diagnosis, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status

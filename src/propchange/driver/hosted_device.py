@@ -16,9 +16,10 @@ from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import EMPTY
 from propchange.driver.announcing import AnnouncementPolicy
 from propchange.driver.chosen_addresses import ChosenAddresses, check_exclude
-from propchange.driver.host import DeviceHost, Tap
+from propchange.driver.host import DeviceHost
 from propchange.driver.machine import Interfaces, product
 from propchange.driver.passed_bodies import PassedBodies
+from propchange.driver.publication import Tap
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
 from propchange.upnp.device import Device, check_actions, check_device, place_device

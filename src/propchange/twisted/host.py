@@ -13,8 +13,8 @@ from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
 from propchange.core.wire.messages import Request, Response
-from propchange.driver.host import Tap
 from propchange.driver.hosted_device import HostedDeviceView
+from propchange.driver.publication import Tap
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.upnp.device import Device
 

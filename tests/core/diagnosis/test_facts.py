@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from propchange.core.diagnosis.facts import RefusedNotify, failed_probe
-from propchange.core.diagnosis.verdicts import Verdict, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import LocalAddress, interface_kind
 from propchange.core.subscriber.connection_history import ConnectionHistory

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from propchange.core.diagnosis.verdicts import Verdict, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy

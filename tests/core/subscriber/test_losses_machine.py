@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from propchange.core.diagnosis.verdicts import diagnose
+from propchange.core.diagnosis.rules import diagnose
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.records import EventedVariable
 from propchange.core.subscriber.events import Status

@@ -42,7 +42,8 @@ from math import inf
 from urllib.parse import urlsplit
 
 from propchange.core.diagnosis.facts import Facts, refusal_in_words
-from propchange.core.diagnosis.verdicts import Verdict, diagnose
+from propchange.core.diagnosis.rules import diagnose
+from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress, address_of
 from propchange.core.subscriber.callback_address import Sources, usable_sources

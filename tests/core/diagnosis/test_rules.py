@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from propchange.core.diagnosis.facts import Facts, Probe, Reach, RefusedNotify, refusal_in_words
-from propchange.core.diagnosis.verdicts import RULES, Diagnosis, Verdict, diagnose
+from propchange.core.diagnosis.rules import RULES, diagnose
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import InterfaceKind, LocalAddress, interface_kind
 from propchange.core.subscriber.events import Cause, Status
