@@ -24,16 +24,22 @@ from typing import NamedTuple
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause
-from propchange.core.subscriber.outcomes import DeviceChecked, SubscriberOutcomes
+from propchange.core.subscriber.outcomes import DeviceChecked, RenewalFailed, SubscriberOutcomes
 from propchange.core.subscriber.record import SubscriptionRecord
-from propchange.core.subscriber.requests import Failure, OutgoingRequest, RequestQueue
+from propchange.core.subscriber.renewal import SubscriptionRenewal
+from propchange.core.subscriber.requests import Failure, OutgoingRequest
 from propchange.core.subscriber.states import GRANTED, SubscriberState
+from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, backoff
 from propchange.core.token_bucket import TokenBucket
+from propchange.core.wire.messages import Response
 
 _S = SubscriberState
 
 _PREFERRED = (_S.ACTIVE, _S.UNANSWERED, _S.GRANTED, _S.DEAF)
 """States of a subscription that a check may renew, the best first."""
+
+_NOT_FROM_DEVICE = (Failure.BROKEN, Failure.NO_SOURCE, Failure.SHORTAGE)
+"""Failures of a renewal after which an announcement is neither true nor false."""
 
 _WHOLE_HOST = (Failure.REFUSED, Failure.UNREACHABLE)
 """Failures that are about the host and port, not about one service."""
@@ -65,32 +71,26 @@ class _DeviceCheck:
     due: float = inf
 
 
-Lapse = Callable[[SubscriptionRecord, Claim, float], None]
-
-
 class DeviceChecks:
     """The checks of the devices of one subscriber.
 
-    ``records`` gives the subscriptions to a device. ``renew`` sends a renewal of a subscription.
-    ``lapse`` ends the grant of a subscription, because a claim was true.
+    ``records`` gives the subscriptions to a device. The answers to all renewals come here, because
+    a refused renewal may be about more than one subscription.
     """
 
     def __init__(
         self,
         limits: Limits,
-        requests: RequestQueue,
+        renewal: SubscriptionRenewal,
         outcomes: SubscriberOutcomes,
         *,
         records: Callable[[Hashable], Iterable[SubscriptionRecord]],
-        renew: Callable[[SubscriptionRecord, float], OutgoingRequest],
-        lapse: Lapse,
     ) -> None:
         self._limits = limits
-        self._requests = requests
+        self._renewal = renewal
+        self._requests = renewal.requests
         self._outcomes = outcomes
         self._records = records
-        self._renew = renew
-        self._lapse = lapse
         self._checks: dict[Hashable, _DeviceCheck] = {}
         self._asked: dict[OutgoingRequest, Claim] = {}
         self.timers: Deadlines[Hashable] = Deadlines()
@@ -131,17 +131,60 @@ class DeviceChecks:
         if check is not None and check.claim is not None:
             self._arm(device, check, now, now)
 
-    def gone(self, device: Hashable) -> Claim | None:
+    def renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        """Take the answer to a renewal, which may have been sent for a claim."""
+        record, claim = request.subscription, self._asked.pop(request, None)
+        if response.status == 200:
+            self._renewal.renewal_answered(request, response, now)
+            if claim is not None:
+                self._passed(request, claim, now)
+        elif claim is not None:
+            self._lapse(record, claim, now, answered=True)
+            self._failed(request, claim, None, now)
+        else:
+            self._renewal.renewal_answered(request, response, now)
+            self._ask_others(record, now)
+
+    def renewal_failed(
+        self, request: OutgoingRequest, failure: Failure, reason: str, now: float
+    ) -> None:
+        """Note that a renewal, which may have been sent for a claim, had no answer."""
+        record, claim = request.subscription, self._asked.pop(request, None)
+        if claim is None or failure in _NOT_FROM_DEVICE:
+            gone = self._gone(record.device)
+            said = None if gone is None else gone.reason
+            self._renewal.renewal_failed(record, failure, reason, now, gone=said)
+            self._unclear(request, now)
+            return
+        self._outcomes.append(RenewalFailed(record, reason))
+        self._lapse(record, claim, now)
+        self._failed(request, claim, failure, now)
+
+    def outdated(self, request: OutgoingRequest, now: float) -> None:
+        """Note the end of a request that its subscription no longer waits for."""
+        if self._asked.pop(request, None) is not None:
+            self._unclear(request, now)
+
+    def forget(self, device: Hashable) -> None:
+        """Forget ``device`` if no subscription to it is left."""
+        if device in self._checks and not any(True for _ in self._records(device)):
+            del self._checks[device]
+            self.timers.clear(device)
+
+    def handle_deadline(self, now: float) -> None:
+        """Make the checks that are due."""
+        while (device := self.timers.pop_due(now)) is not None:
+            self._check(device, self._checks[device], now)
+
+    # --- checks ---
+
+    def _gone(self, device: Hashable) -> Claim | None:
         """The claim that waits for its check, if it says that the device has gone."""
         check = self._checks.get(device)
         claim = None if check is None else check.claim
         return claim if claim is not None and claim.cause is Cause.DEVICE_GONE else None
 
-    def ended(self, request: OutgoingRequest) -> Claim | None:
-        """Note that a renewal has ended. Returns the claim that the renewal was sent for."""
-        return self._asked.pop(request, None)
-
-    def passed(self, request: OutgoingRequest, claim: Claim, now: float) -> None:
+    def _passed(self, request: OutgoingRequest, claim: Claim, now: float) -> None:
         """Note that the device has granted the renewal for ``claim``."""
         device = request.subscription.device
         check = self._checks.get(device)
@@ -156,14 +199,14 @@ class DeviceChecks:
         else:
             check.claim = None
 
-    def unclear(self, request: OutgoingRequest, now: float) -> None:
+    def _unclear(self, request: OutgoingRequest, now: float) -> None:
         """Note that the renewal for a claim had no answer, and that the device may be there."""
         check = self._checks.get(request.subscription.device)
         if check is not None and check.request is request:
             check.request = None
             self._arm(request.subscription.device, check, now + _BUSY_SECONDS, now)
 
-    def failed(
+    def _failed(
         self, request: OutgoingRequest, claim: Claim, failure: Failure | None, now: float
     ) -> None:
         """Note that the device has refused the renewal for ``claim``, or, with ``failure``, did not
@@ -182,7 +225,7 @@ class DeviceChecks:
             elif self._is_free(other, now) and other.confirmed_at <= claim.announced_at:
                 self._ask(other, claim, now)
 
-    def ask_others(self, record: SubscriptionRecord, now: float) -> None:
+    def _ask_others(self, record: SubscriptionRecord, now: float) -> None:
         """Renew the other subscriptions to the device that has refused the renewal of ``record``,
         except those that were granted or renewed a short time ago."""
         if record.device is None:
@@ -194,20 +237,21 @@ class DeviceChecks:
                 and other.confirmed_at < recent
                 and self._is_free(other, now)
             ):
-                self._renew(other, now)
+                self._renewal.ask(other, now)
 
-    def forget(self, device: Hashable) -> None:
-        """Forget ``device`` if no subscription to it is left."""
-        if device in self._checks and not any(True for _ in self._records(device)):
-            del self._checks[device]
-            self.timers.clear(device)
-
-    def handle_deadline(self, now: float) -> None:
-        """Make the checks that are due."""
-        while (device := self.timers.pop_due(now)) is not None:
-            self._check(device, self._checks[device], now)
-
-    # --- checks ---
+    def _lapse(
+        self, record: SubscriptionRecord, claim: Claim, now: float, *, answered: bool = False
+    ) -> None:
+        """End the grant of ``record``, because ``claim`` is true. A device that has left and does
+        not answer is tried again slowly, until it is back; any other device at once."""
+        if claim.cause is Cause.DEVICE_GONE and not answered:
+            record.failures = FAILURES_AT_LONGEST
+            wait = backoff(record.failures, self._limits, record.interval)
+            self._renewal.lapse(record, claim.cause, claim.reason, now, wait=wait)
+        else:
+            record.failures = 0
+            record.sources.worked()
+            self._renewal.lapse(record, claim.cause, claim.reason, now)
 
     def _report(self, device: Hashable, claim: Claim, *, passed: bool) -> None:
         checked = DeviceChecked(device, claim.cause, claim.reason, passed, claim.announced)
@@ -260,7 +304,7 @@ class DeviceChecks:
 
     def _ask(self, record: SubscriptionRecord, claim: Claim, now: float) -> OutgoingRequest:
         self._requests.settle(record)
-        request = self._renew(record, now)
+        request = self._renewal.ask(record, now)
         self._requests.expect_within(record, now, self._limits.check_seconds)
         self._asked[request] = claim
         return request

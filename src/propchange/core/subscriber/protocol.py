@@ -13,7 +13,7 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.subscriber.callback_address import Sources, is_own
-from propchange.core.subscriber.checks import Claim, DeviceChecks
+from propchange.core.subscriber.checks import DeviceChecks
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.device_slots import CallTurn
 from propchange.core.subscriber.event_pace import check_minimum_interval
@@ -23,7 +23,6 @@ from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.losses import EventLosses
 from propchange.core.subscriber.notify_routing import NotifyRouting
 from propchange.core.subscriber.outcomes import (
-    RenewalFailed,
     SubscriberOutcome,
     SubscriberOutcomes,
 )
@@ -36,7 +35,7 @@ from propchange.core.subscriber.requests import (
     http_url,
 )
 from propchange.core.subscriber.states import GRANTED, SubscriberInput, SubscriberState
-from propchange.core.subscriber.timing import FAILURES_AT_LONGEST, TimerKind, backoff
+from propchange.core.subscriber.timing import TimerKind
 from propchange.core.values.merging import Merge
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.propertyset import check_variable_name
@@ -44,9 +43,6 @@ from propchange.core.wire.refusals import Refusal
 from propchange.errors import LocalProtocolError
 
 _S, _I = SubscriberState, SubscriberInput
-
-_NOT_FROM_DEVICE = (Failure.BROKEN, Failure.NO_SOURCE, Failure.SHORTAGE)
-"""Failures of a renewal after which an announcement is neither true nor false."""
 
 _CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
 
@@ -95,14 +91,7 @@ class SubscriberProtocol:
         self._receive = self._reception.receive  # bound once: each event passes here
         self._timers = renewal.timers
         self._requests = renewal.requests
-        self._checks = DeviceChecks(
-            limits,
-            renewal.requests,
-            outcomes,
-            records=self._of_device,
-            renew=renewal.ask,
-            lapse=self._lapse,
-        )
+        self._checks = DeviceChecks(limits, renewal, outcomes, records=self._of_device)
 
     @property
     def changed(self) -> bool:
@@ -263,8 +252,7 @@ class SubscriberProtocol:
             self._unsubscribed(request, now)
             return
         if self._requests.outstanding.get(record) is not request:
-            if self._checks.ended(request) is not None:
-                self._checks.unclear(request, now)
+            self._checks.outdated(request, now)
             # A grant that came too late is given back: its events would be refused.
             sid = granted_sid(response) if request.kind is RequestKind.SUBSCRIBE else None
             if sid is not None and sid != record.sid:
@@ -272,51 +260,10 @@ class SubscriberProtocol:
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._renewal_answered(request, response, now)
+            self._checks.renewal_answered(request, response, now)
             return
         for received in self._renewal.subscribe_answered(request, response, now):
             self._receive(record, received, now)
-
-    def _renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
-        record, claim = request.subscription, self._checks.ended(request)
-        if response.status == 200:
-            self._renewal.renewal_answered(request, response, now)
-            if claim is not None:
-                self._checks.passed(request, claim, now)
-        elif claim is not None:
-            self._lapse(record, claim, now, answered=True)
-            self._checks.failed(request, claim, None, now)
-        else:
-            self._renewal.renewal_answered(request, response, now)
-            self._checks.ask_others(record, now)
-
-    def _renewal_failed(
-        self, request: OutgoingRequest, failure: Failure, reason: str, now: float
-    ) -> None:
-        record, claim = request.subscription, self._checks.ended(request)
-        if claim is None or failure in _NOT_FROM_DEVICE:
-            gone = self._checks.gone(record.device)
-            said = None if gone is None else gone.reason
-            self._renewal.renewal_failed(record, failure, reason, now, gone=said)
-            self._checks.unclear(request, now)
-            return
-        self._outcomes.append(RenewalFailed(record, reason))
-        self._lapse(record, claim, now)
-        self._checks.failed(request, claim, failure, now)
-
-    def _lapse(
-        self, record: SubscriptionRecord, claim: Claim, now: float, *, answered: bool = False
-    ) -> None:
-        """End the grant of ``record``, because ``claim`` is true. A device that has left and does
-        not answer is tried again slowly, until it is back; any other device at once."""
-        if claim.cause is Cause.DEVICE_GONE and not answered:
-            record.failures = FAILURES_AT_LONGEST
-            wait = backoff(record.failures, self._limits, record.interval)
-            self._renewal.lapse(record, claim.cause, claim.reason, now, wait=wait)
-        else:
-            record.failures = 0
-            record.sources.worked()
-            self._renewal.lapse(record, claim.cause, claim.reason, now)
 
     def request_failed(
         self,
@@ -335,12 +282,11 @@ class SubscriberProtocol:
             self._unsubscribed(request, now)
             return
         if self._requests.outstanding.get(record) is not request:
-            if self._checks.ended(request) is not None:
-                self._checks.unclear(request, now)
+            self._checks.outdated(request, now)
             return
         self._requests.settle(record)
         if request.kind is RequestKind.RENEW:
-            self._renewal_failed(request, failure, reason, now)
+            self._checks.renewal_failed(request, failure, reason, now)
         else:
             cause = _CAUSES.get(failure, Cause.UNREACHABLE)
             self._renewal.attempt_failed(record, cause, reason, now)
