@@ -12,8 +12,7 @@
   begins inside the first. The second drain dispatches nothing: the first continues with the new
   outcomes.
 * Each request of the protocol runs as a coroutine of its own and ends in one of three inputs:
-  ``response_received``, ``described`` or ``request_failed``. DESCRIBE is not a message: the
-  description is read again, and the service is looked for in it by its serviceId.
+  ``response_received``, ``described`` or ``request_failed`` (:class:`.SubscriptionRequests`).
 * While there are subscriptions, the addresses of this machine are read every
   ``Limits.address_seconds``. A control point that listens on one address sends from it alone: the
   protocol does not try the others.
@@ -39,7 +38,7 @@ from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import DeviceChecked, Granted, SubscriberOutcome
 from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import STANDARD_MERGES, SubscriptionRecord
-from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
+from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.action_calls import ActionCalls
@@ -52,15 +51,15 @@ from propchange.driver.machine import Interfaces, Machine
 from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
-from propchange.driver.remote import DescribedDevice, Documents
+from propchange.driver.remote import DescribedDevice, DescribedService, Documents
 from propchange.driver.reporting import Warnings, guarded, logger_named, report
-from propchange.driver.requests import Requests, Sender, failure_of
-from propchange.driver.runtime import Future, Runtime, Tasks, Timer, settle
+from propchange.driver.requests import Requests, Sender
+from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
-from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
+from propchange.driver.subscription_requests import SubscriptionRequests
+from propchange.errors import ConnectionFailed, PropchangeError
 from propchange.upnp.description import DeviceDescription
-from propchange.upnp.redescription import same_service
 
 D = TypeVar("D", bound=DescribedDevice[Any])
 
@@ -116,8 +115,16 @@ class SubscriberDriver:
             source_of=self.addresses.source_towards,
             way_to=self.addresses.way_to,
         )
-        self._sender: Sender = requests or self._requests
         self.documents = Documents(self._requests, policy)
+        self._outgoing = SubscriptionRequests(
+            self.protocol,
+            requests or self._requests,
+            self.documents,
+            addresses=self.addresses,
+            now=runtime.now,
+            limits=limits,
+            tap=self._tap,
+        )
         self.calls = ActionCalls(
             runtime,
             self.protocol,
@@ -188,7 +195,6 @@ class SubscriberDriver:
         """The port in CALLBACK. 0 before :meth:`open`, if the policy sets none."""
         self.callback_url = policy.callback_url
         self.subscriptions: dict[SubscriptionRecord, DrivenSubscription] = {}
-        self._givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self.addresses_due: float | None = None
         self.closed = False
         self._timer = Timer(
@@ -198,7 +204,7 @@ class SubscriberDriver:
         self._dispatching = False
         self._leaving = False
         self._ended = False
-        self._closers: list[Future[None]] = []
+        self._close_ended = Signal(runtime)
 
     # --- opening and closing ---
 
@@ -255,17 +261,15 @@ class SubscriberDriver:
         call waits for the end too."""
         if self._leaving:
             if not self._ended:
-                closing: Future[None] = self.runtime.future()
-                self._closers.append(closing)
-                await closing
+                await self._close_ended.wait()
             return
         self._leaving = True
         self.calls.close()
         async with AsyncExitStack() as ending:  # the last runs first; each runs if others raise
-            ending.callback(self._wake_closers)
+            ending.callback(self._end_closing)
             ending.push_async_callback(self._requests.close)
-            if self._sender is not self._requests:
-                ending.push_async_callback(self._sender.close)
+            if self._outgoing.sender is not self._requests:
+                ending.push_async_callback(self._outgoing.sender.close)
             ending.push_async_callback(self.listener.close)
             ending.push_async_callback(self.tasks.close)
             ending.push_async_callback(self.discovery.close)
@@ -288,10 +292,9 @@ class SubscriberDriver:
         self._dispatch()
         self._timer.close()
 
-    def _wake_closers(self) -> None:
+    def _end_closing(self) -> None:
         self._ended = True
-        for closing in self._closers:
-            settle(closing, None)
+        self._close_ended.set()
 
     # --- what a program asks for ---
 
@@ -375,7 +378,7 @@ class SubscriberDriver:
             **options,
         )
         self.subscriptions[record] = subscription
-        self._givers[record] = giver
+        self._outgoing.givers[record] = giver
         if poll is not None:
             self._polls.add(record, poll)
         if self.addresses_due is None:
@@ -408,14 +411,8 @@ class SubscriberDriver:
             listening=self.listener.endpoints,
             own=self.addresses.known,
             source=self.addresses.source,
-            giver=self._giver_of(record),
+            giver=self._outgoing.giver_of(record),
         )
-
-    def _giver_of(self, record: SubscriptionRecord) -> Endpoint | None:
-        """The host that gave the event URL of ``record``; None: the program."""
-        if record in self._givers:
-            return self._givers[record]
-        return record.remote  # The subscription is closed: this is for its UNSUBSCRIBE.
 
     def _device_addresses(self) -> frozenset[str]:
         hosts = (record.device_host for record in self.protocol.subscriptions)
@@ -501,69 +498,23 @@ class SubscriberDriver:
     async def _run(self, request: OutgoingRequest) -> None:
         try:
             if request.kind is RequestKind.DESCRIBE:
-                await self._describe_again(request)
+                await self._outgoing.describe(request, self._service_of(request.subscription))
             else:
-                await self._send(request)
+                response = await self._outgoing.send(request, self.port)
+                if self.request_ended is not None:
+                    self.request_ended(request, response)
         except Exception as error:  # noqa: BLE001 - it is logged
             if self.closed:  # given up: what a runtime raises then may be an Exception
                 return
             if not isinstance(error, PropchangeError | ValueError | LookupError):
                 what = f"{request!r} failed with an unexpected exception"
                 self.warnings.exception("request", what)
-            failure = failure_of(error, request.source)
-            self.protocol.request_failed(request, _sentence(error), self.now(), failure)
+            self._outgoing.fail(request, error)
             if request.subscription.device is not None:
                 self.discovery.subscription_failed(str(request.subscription.device))
             if self.request_ended is not None:
                 self.request_ended(request, error)
         self._drain()
-
-    async def _send(self, request: OutgoingRequest) -> None:
-        def build(url: str, local: Endpoint) -> Request:
-            message = request.build(local._replace(port=self.port))
-            if url != request.url:
-                message = addressed_to(message, url)
-            if self._tap is not None:
-                self._tap(message)
-            return message
-
-        seconds = self.limits.request_seconds
-        if request.kind is RequestKind.UNSUBSCRIBE:
-            # Unanswered, it would delay the end of its subscription and close() for longer.
-            seconds = min(seconds, self.limits.unsubscribe_seconds)
-        source = request.source or self.addresses.source
-        answer = await self._sender.follow(
-            request.url,
-            build,
-            source=source,
-            seconds=seconds,
-            giver=self._giver_of(request.subscription),
-        )
-        if self._tap is not None:
-            self._tap(answer.response)
-        request.url = answer.url
-        request.remote = answer.peer
-        self.protocol.response_received(request, answer.response, self.now())
-        if self.request_ended is not None:
-            self.request_ended(request, answer.response)
-
-    async def _describe_again(self, request: OutgoingRequest) -> None:
-        """Read the description again, and find the service in it again."""
-        subscription = self.subscriptions.get(request.subscription)
-        if subscription is None or (service := subscription.service) is None:
-            raise DescriptionError("the subscription has an event URL and no description")
-        description = await self.documents.description(service.device.url)
-        again = same_service(description, service.description)
-        # If the types cannot be read now, those that were read before stay.
-        host = description.host
-        anew = service._described_by(again)
-        convert = await anew._read_conversions(host) or request.subscription.convert
-        if request.subscription in self._givers:
-            self._givers[request.subscription] = host
-        service._take_contents(anew)
-        self.protocol.described(
-            request, again.event_url, convert, self.now(), owes_event=anew._owes_event
-        )
 
     # --- outputs of the protocol ---
 
@@ -614,7 +565,7 @@ class SubscriberDriver:
             subscription = self.subscriptions[record]
             outcome = outcome._replace(subscription=subscription)
             if outcome.status is Status.CLOSED:
-                del self.subscriptions[record], self._givers[record]
+                del self.subscriptions[record], self._outgoing.givers[record]
                 self._polls.end(record)
             if self._tap is not None:
                 self._tap(outcome)
@@ -633,11 +584,9 @@ class SubscriberDriver:
 
     def _name_of(self, record: SubscriptionRecord | None) -> str:
         """The name of the service of a subscription, for the log."""
-        subscription = None if record is None else self.subscriptions.get(record)
-        service = None if subscription is None else subscription.service
+        service = None if record is None else self._service_of(record)
         return "" if service is None else service.full_name
 
-
-def _sentence(error: Exception) -> str:
-    # The text of a KeyError is the repr of its argument.
-    return str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
+    def _service_of(self, record: SubscriptionRecord) -> DescribedService[Any] | None:
+        subscription = self.subscriptions.get(record)
+        return None if subscription is None else subscription.service
