@@ -83,7 +83,7 @@ def test_the_table_of_where_to_change_what_names_files_and_names_that_are_there(
     for _, where in rows:
         text = ""
         for word in re.findall(r"`([\w./]+)`", where):
-            if "/" not in word:
+            if "/" not in word and not word.endswith(".py"):
                 assert re.search(rf"\b{word}\b", text), (word, where)
                 continue
             root = ROOT if word.startswith(("docs/", "tests/")) else ROOT / "src" / "propchange"
