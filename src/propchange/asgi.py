@@ -78,7 +78,8 @@ def application(of: ControlPoint | HostedDevice) -> Application:
 async def _live(of: ControlPoint | HostedDevice, receive: Receive, send: Send) -> None:
     """Enter ``of`` and leave it with the server, unless the program has entered it."""
     await receive()  # lifespan.startup
-    enters = of._passed_bodies is None
+    # Who has left it cannot enter it again: the server ends with that reason.
+    enters = of._passed_bodies is None or of._has_ended
     if enters:
         try:
             await of.__aenter__()
@@ -220,7 +221,7 @@ class _Exchange:
 
     def _raise_if_shed(self) -> None:
         if self._is_shed:
-            reason = "too many bytes of requests are under way; try again later"
+            reason = "too many requests, or bytes of them, are under way; try again later"
             raise RemoteProtocolError(reason, status=503)
 
     def _stalled(self) -> None:

@@ -506,6 +506,19 @@ async def test_the_root_application_enters_the_device_and_leaves_it() -> None:
     assert (await call(app, get())).status == 503
 
 
+@pytest.mark.parametrize("of", ["a device", "a control point"])
+async def test_what_has_ended_does_not_begin_with_another_server(of: str) -> None:
+    """It would answer each request with 503, for as long as the server runs."""
+    ending: Any = hosted()[1]
+    if of == "a control point":
+        ending = ControlPoint(listen=False, callback_url=URL, discovery=False)
+    app = application(ending)
+    assert [each.get("type") for each in await lived(app)][-1] == "lifespan.shutdown.complete"
+    [failed] = await lived(app)
+    assert failed["type"] == "lifespan.startup.failed"
+    assert "is entered once" in failed["message"]
+
+
 async def test_what_the_program_has_entered_is_left_by_the_program() -> None:
     _, device = hosted()
     app = application(device)

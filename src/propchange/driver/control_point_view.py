@@ -80,6 +80,10 @@ class ControlPointView(ABC, Generic[S]):
         except RuntimeError:
             return None
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._begun().closed
+
     def devices(self, type: str | None = None) -> Sightings[S]:
         """Sightings of root devices, for ``async for``: first the present devices, then each that
         appears, changes or goes, until the control point is closed. With ``type``: of devices, also

@@ -145,6 +145,10 @@ class HostedDeviceView:
     def _passed_bodies(self) -> PassedBodies | None:
         return None if self._host is None else self._host.passed.bodies
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._ended
+
     def _receive(self, request: Request) -> Response | Awaitable[Response]:
         if self._host is None:
             return Response(503, (EMPTY,), close=True)
