@@ -120,7 +120,7 @@ class SubscriberDriver:
             self.protocol,
             requests or self._requests,
             self.documents,
-            addresses=self.addresses,
+            source=lambda: self.addresses.source,
             now=runtime.now,
             limits=limits,
             tap=self._tap,
@@ -498,7 +498,7 @@ class SubscriberDriver:
     async def _run(self, request: OutgoingRequest) -> None:
         try:
             if request.kind is RequestKind.DESCRIBE:
-                await self._outgoing.describe(request, self._service_of(request.subscription))
+                await self._describe_again(request)
             else:
                 response = await self._outgoing.send(request, self.port)
                 if self.request_ended is not None:
@@ -515,6 +515,10 @@ class SubscriberDriver:
             if self.request_ended is not None:
                 self.request_ended(request, error)
         self._drain()
+
+    async def _describe_again(self, request: OutgoingRequest) -> None:
+        """Answer DESCRIBE. A drop-in answers it in its own way."""
+        await self._outgoing.describe(request, self._service_of(request.subscription))
 
     # --- outputs of the protocol ---
 

@@ -14,7 +14,6 @@ from propchange.core.subscriber.protocol import SubscriberProtocol
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind, addressed_to
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.driver.control_point_addresses import ControlPointAddresses
 from propchange.driver.remote import DescribedService, Documents
 from propchange.driver.requests import Sender, failure_of
 from propchange.errors import DescriptionError
@@ -23,6 +22,7 @@ from propchange.upnp.redescription import same_service
 
 class SubscriptionRequests:
     """Sends the requests that ``protocol`` gives, and gives it the answers. ``sender`` sends them.
+    ``source`` returns the one address that the control point sends from; None: it has several.
 
     ``givers`` has, for each subscription that is not closed, the host that gave its event URL;
     None: the program gave it.
@@ -34,7 +34,7 @@ class SubscriptionRequests:
         sender: Sender,
         documents: Documents,
         *,
-        addresses: ControlPointAddresses,
+        source: Callable[[], Endpoint | None],
         now: Callable[[], float],
         limits: Limits,
         tap: Callable[[object], None] | None,
@@ -43,7 +43,7 @@ class SubscriptionRequests:
         self.givers: dict[SubscriptionRecord, Endpoint | None] = {}
         self._protocol = protocol
         self._documents = documents
-        self._addresses = addresses
+        self._source = source
         self._now = now
         self._limits = limits
         self._tap = tap
@@ -70,7 +70,7 @@ class SubscriptionRequests:
         if request.kind is RequestKind.UNSUBSCRIBE:
             # Unanswered, it would delay the end of its subscription and close() for longer.
             seconds = min(seconds, self._limits.unsubscribe_seconds)
-        source = request.source or self._addresses.source
+        source = request.source or self._source()
         answer = await self.sender.follow(
             request.url,
             build,
