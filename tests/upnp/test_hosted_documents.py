@@ -51,6 +51,25 @@ def request(
     )
 
 
+@pytest.mark.parametrize(
+    "path", ["/description.xml", "/Thermometer/scpd.xml", "/Thermometer/control"]
+)
+def test_a_foreign_host_is_told_to_the_program(service: Thermometer, path: str) -> None:
+    told: list[str] = []
+    placed = place_device(Device("Workbench", services=[service]), "uuid:1")
+    service.on_action = lambda action: pytest.fail("on_action was called")
+    documents = HostedDocuments(
+        placed,
+        PublisherPolicy(),
+        lambda: b"today",
+        refused=lambda request, why: told.append(f"{request.target}: {why}"),
+    )
+    assert answer(documents, request("GET", path, host=b"evil.example")).status == 400
+    assert len(told) == 1
+    assert told[0].startswith(f"{path}: ")
+    assert "but evil.example:80;" in told[0]
+
+
 def answer(documents: HostedDocuments, request: Request) -> Response:
     response = documents.respond(request)
     assert isinstance(response, Response)

@@ -89,7 +89,7 @@ class DeviceHost:
         self._boot_id = BootId(placed.udn, announcing.state_directory)
         self._warnings = Warnings(logger_named("propchange.publisher"), limits)
         self._documents = HostedDocuments(
-            placed, policy, http_date, limits, self._call_refused, prefix=self._prefix
+            placed, policy, http_date, limits, self._request_refused, prefix=self._prefix
         )
         self._actions = RunningActions(runtime, self._documents.control, limits)
         self._pool = DeliveryPool(runtime, limits=limits)
@@ -289,8 +289,9 @@ class DeviceHost:
         assert self._url is not None
         return peer is not None and not self._url.is_loopback and is_loopback(peer)
 
-    def _call_refused(self, request: Request, why: Refusal | ActionError) -> None:
-        """Log why a request to a controlURL is not run: a request that is no call as a warning."""
+    def _request_refused(self, request: Request, why: Refusal | ActionError) -> None:
+        """Log why a request for a document or to a controlURL is refused: an error of an action on
+        the info level."""
         where, peer = request.target.partition("?")[0], request.peer
         if isinstance(why, Refusal):
             status, reason, clause, _ = why

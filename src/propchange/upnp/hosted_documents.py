@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 class HostedDocuments:
     """The answers to GET, HEAD and POST for one placed device, whose URLs are below ``prefix``. The
     documents are made once. ``refused`` is called with each request to a controlURL that runs no
-    action, and the reason."""
+    action, with each one whose HOST or ORIGIN is foreign, and with the reason."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class HostedDocuments:
         prefix: str = "",
     ) -> None:
         self._policy = policy
+        self._refused = refused
         self._date = date
         self._prefix = prefix
         self.control = Control(policy, date, limits, refused)
@@ -80,6 +81,7 @@ class HostedDocuments:
             return self.control.judge(request, service)
         refusal = judge_host(request, self._policy.hosts)
         if refusal is not None:
+            self._refused(request, refusal)
             return self._answer(request, refusal.status, ())
         if request.method != "POST":
             return self._answer(request, 405, ((b"ALLOW", b"POST"),))
@@ -90,6 +92,7 @@ class HostedDocuments:
         # HTTP/1.0 needs no HOST. A browser always sends HOST, so no web page can read a document
         # this way.
         if refusal is not None and (refusal is not HOST_MISSING or request.http_version != "1.0"):
+            self._refused(request, refusal)
             return self._answer(request, refusal.status, ())
         if request.method not in ("GET", "HEAD"):
             return self._answer(request, 405, ((b"ALLOW", b"GET, HEAD"),))

@@ -162,11 +162,17 @@ def judge_authority(
         return None
     return Refusal(
         400,
-        "HOST is not the address and port of this connection; send the request to the address "
-        "itself, or add the name to the setting hosts",
+        f"HOST is not the address and port of this connection, but {_shown(name, port)}; send the "
+        "request to the address itself, add the name to the setting hosts, or let a proxy in front "
+        "pass HOST on as it was, with the port",
         "RFC 9110 §7.4",
         Part.HOST,
     )
+
+
+def _shown(name: str, port: int) -> str:
+    shown = name if len(name) <= 64 else f"{name[:64]}…"
+    return f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
 
 
 def _split(authority: str, default_port: int) -> tuple[str, int]:
