@@ -53,11 +53,22 @@ def application(of: ControlPoint | HostedDevice) -> Application:
     server runs, and not a part of another application, it enters ``of`` when the server starts and
     leaves it when the server ends, unless the program has entered it before.
 
-    Raises TypeError for another object, for example of :mod:`propchange.twisted`."""
+    Raises TypeError for another object, for example of :mod:`propchange.twisted`, and ValueError
+    for a control point without ``callback_url`` and a device without ``url``."""
     if not isinstance(of, (ControlPoint, HostedDevice)):
         raise TypeError(
             "application() takes a propchange.ControlPoint, or what propchange.host() returns, "
             f"not {of!r}"
+        )
+    if of._passed_url is None:
+        is_device = isinstance(of, HostedDevice)
+        missing = (
+            'url="http://192.168.1.5:8000/upnp"'
+            if is_device
+            else ('callback_url="http://192.168.1.5:8000/events/{token}"')
+        )
+        raise ValueError(
+            f"{of!r} does not know where your web server is: give it listen=False and {missing}"
         )
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -547,6 +547,16 @@ def test_another_object_is_no_application(other: Any) -> None:
         application(other)
 
 
+@pytest.mark.parametrize(
+    ("of", "missing"),
+    [(ControlPoint(), "callback_url="), (host(Device("Oven", services=[Thermometer()])), "url=")],
+)
+def test_what_has_no_url_on_the_web_server_is_no_application(of: Any, missing: str) -> None:
+    with pytest.raises(ValueError, match="does not know where your web server is") as told:
+        application(of)
+    assert f"listen=False and {missing}" in str(told.value)
+
+
 async def test_websockets_are_refused_and_other_kinds_are_errors() -> None:
     _, device = hosted()
     calls = Calls([{"type": "websocket.connect"}])

@@ -265,5 +265,6 @@ async def test_a_request_in_another_thread_is_refused_with_the_name_of_what_to_c
 
     assert str(raised[0]) == (
         "call control_point.receive() in the thread of its loop; from another thread use "
-        f"{driven.runtime.from_thread}(control_point.receive, request)"
+        f"{driven.runtime.from_thread}(control_point.receive, request), or propchange.blocking, "
+        "whose receive() any thread may call"
     )

@@ -309,6 +309,26 @@ async def test_a_request_of_http_2_is_answered_as_one_of_http_1_1(
                 assert response.http_version == answered
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"method": "GET"}, "receive() takes a propchange.Request, not dict"),
+        (b"GET / HTTP/1.1\r\n\r\n", "receive() takes a propchange.Request, not bytes"),
+        (Request("GET", "/", [("Host", "a")]), "are pairs of bytes such as (b"),  # type: ignore[list-item] # that is the test
+        (Request("GET", "/", {"Host": "a"}), "of a mapping of str they are [(n.encode"),  # type: ignore[arg-type] # that is the test
+        (Request("GET", "/", [(b"Host", b"a")], "x"), "the body of a Request is bytes, not str"),  # type: ignore[arg-type] # that is the test
+        (Request(b"GET", "/", []), "method and target of a Request are str"),  # type: ignore[arg-type] # that is the test
+    ],
+)
+async def test_what_is_no_request_of_bytes_is_a_type_error_that_says_what_it_should_be(
+    driven: Any, thermometer: Thermometer, wrong: Any, says: str
+) -> None:
+    async with hosted_on(driven, thermometer) as hosted:
+        with pytest.raises(TypeError) as told:
+            hosted.receive(wrong)
+    assert says in str(told.value)
+
+
 # --- threads, beginning and end ---
 
 

@@ -48,6 +48,8 @@ def test_a_url_has_the_description_below_it(url: str, authority: str, descriptio
         ("http://10.0.0.1//", "empty segments"),
         ("http://10.0.0.1/\r\nX: y", "an absolute http URL such as"),
         ("http://10.0.0.1/" + 600 * "x", "an absolute http URL such as"),
+        ("http://10.0.0.1/description.xml", "leave out /description.xml"),
+        ("http://10.0.0.1/upnp/description.xml/", "leave out /description.xml"),
         ("http://10.0.0.1:0/", "the port is not a number from 1 to 65535"),
         ("http://10.0.0.1:x/", "the port is not a number from 1 to 65535"),
         ("http://[2001:db8::1%eth0]/", "no IPv6 address without a zone"),

@@ -112,6 +112,7 @@ class ControlPoint(ControlPointView[Sighting]):
             tap=tap,
         )
         self.limits = limits
+        self._passed_url = callback_url
         self._interface = interface
         self._ports = ports_of(port) if listen else None
         self._discovers = discovery

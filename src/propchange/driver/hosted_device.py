@@ -142,6 +142,11 @@ class HostedDeviceView:
         return tuple(self._opened().publication.protocol.subscriptions)
 
     @property
+    def _passed_url(self) -> str | None:
+        """The URL of the description on a web server of the program."""
+        return None if self._url is None else self._url.description_url
+
+    @property
     def _passed_bodies(self) -> PassedBodies | None:
         return None if self._host is None else self._host.passed.bodies
 

@@ -72,8 +72,10 @@ class PassedRequests:
 
     def receive(self, request: Request) -> Response | Awaitable[Response]:
         """The response to ``request``, or an awaitable of it. Does not raise for what a peer has
-        sent. Raises RuntimeError in another thread than that of the loop."""
+        sent. Raises RuntimeError in another thread than that of the loop, and TypeError for what is
+        no Request of bytes."""
         self._check_thread("receive", "request")
+        _check_request(request, f"{self._owner}.receive()")
         request = as_on_own_listener(request)
         if self._closing:
             return self._refuse(request, 503, "the device has left the network")
@@ -119,9 +121,12 @@ class PassedRequests:
 
     def _check_thread(self, method: str, argument: str) -> None:
         if threading.get_ident() != self._thread:
+            # It returns no answer, which a web server with threads has to write.
+            blocking = ", or propchange.blocking, whose receive() any thread may call"
             raise RuntimeError(
                 f"call {self._owner}.{method}() in the thread of its loop; from another thread use "
                 f"{self._runtime.from_thread}({self._owner}.{method}, {argument})"
+                f"{blocking if method == 'receive' else ''}"
             )
 
     def _admit(self, request: Request) -> Request | Response:
@@ -176,6 +181,27 @@ class PassedRequests:
         self._warnings.logger.debug("%s was answered %d: %s", request.peer, status, reason)
         headers = (*self._headers(), EMPTY)
         return Response(status, headers, http_version=request.http_version, close=True)
+
+
+def _check_request(request: Any, receiver: str) -> None:
+    """Raise TypeError if the program has passed something else than a Request with a method and a
+    target of text, and headers and a body of bytes."""
+    if not isinstance(request, Request):
+        raise TypeError(f"{receiver} takes a propchange.Request, not {type(request).__name__}")
+    line: tuple[Any, ...] = (request.method, request.target)
+    if not all(isinstance(each, str) for each in line):
+        raise TypeError("method and target of a Request are str")
+    if not isinstance(request.body, (bytes, bytearray)):
+        raise TypeError(f"the body of a Request is bytes, not {type(request.body).__name__}")
+    for pair in request.headers:
+        match pair:
+            case (bytes(), bytes()):
+                continue
+        raise TypeError(
+            'headers of a Request are pairs of bytes such as (b"HOST", b"192.168.1.5:8000"), not '
+            f'{pair!r}; of a mapping of str they are [(n.encode("latin-1"), v.encode("latin-1")) '
+            "for n, v in headers.items()]"
+        )
 
 
 def as_on_own_listener(request: Request) -> Request:

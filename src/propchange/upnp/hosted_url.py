@@ -53,6 +53,11 @@ class HostedURL(NamedTuple):
             host, port = parse_host(authority.encode())
         except ValueError as error:
             raise ValueError(f"{url!r} cannot be the url of a device: {error}") from None
+        if segments and segments[-1] == DESCRIPTION_PATH[1:]:
+            raise ValueError(
+                f"{url!r} cannot be the url of a device: leave out {DESCRIPTION_PATH}, which is "
+                "added to it"
+            )
         here = cls(host, port, "".join(f"/{each}" for each in segments), zone)
         here._check_host(url)
         return here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -130,10 +131,13 @@ def test_each_subscribe_has_a_token_of_its_own() -> None:
         ("http://239.255.255.250/{token}", "calls an address or a name"),
         ("http://[fe80::1%25eth0]/{token}", "a zone"),
         ("http://192.168.1.5:0/{token}", "calls an address or a name"),
-        ("http://192.168.1.5:70000/{token}", "calls an address or a name"),
+        ("http://192.168.1.5:70000/{token}", "a port from 1 to 65535"),
         ("http://192.168.1.5/{token}/{token}", "in the path once"),
         ("http://192.168.1.5/events?{token}", "in the path once"),
-        ("http://192.168.1.5/{sid}", "in the path once"),
+        ("http://192.168.1.5/{sid}", "what can stand in braces, not {sid}"),
+        ("http://192.168.1.5/{token:path}", "what can stand in braces, not {token:path}"),
+        ("http://192.168.1.5/{token", "what can stand in braces, not {"),
+        ("http://192.168.1.5/x}/{token}", "what can stand in braces, not }"),
         ("http://192.168.1.5/<{token}>", "other characters"),
         ("http://192.168.1.5/a b/{token}", "other characters"),
         ("http://192.168.1.5/é/{token}", "other characters"),
@@ -150,6 +154,14 @@ def test_what_no_device_can_call_is_no_callback_url(wrong: str, says: str) -> No
         SubscriberPolicy(callback_url=wrong)
     assert says in str(refused.value)
     assert "write it as http://192.168.1.5:8000/events/{token}" in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", [b"http://192.168.1.5/{token}", 8000])
+def test_callback_url_is_a_text(wrong: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"a str such as http://192\.168\.1\.5:8000/events/\{token\}"
+    ):
+        SubscriberPolicy(callback_url=wrong)
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,12 @@ from propchange.core.wire.messages import Endpoint
 TOKEN = "{token}"  # noqa: S105 - a place, not a secret
 """The place of the token in ``callback_url``."""
 
+_EXAMPLE = f"http://192.168.1.5:8000/events/{TOKEN}"
 _URL = re.compile(
     r"http://(?P<authority>[^/?#]*)(?P<path>(?:/[^?#]*)?)(?P<query>\?[^#]*)?",
     re.IGNORECASE | re.ASCII,
 )
+_BRACES = re.compile(r"\{[^{}]*\}|[{}]")
 _TEXT = re.compile(r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 
 
@@ -101,16 +103,24 @@ def callback_of_parts(host: str | None, port: int | None, shared_path: str | Non
 
 def callback_of_url(url: str) -> CallbackURL:
     """The form of ``callback_url``: an absolute http URL, with ``{token}`` once or not at all as a
-    whole segment of the path. Raises ValueError for any other text."""
+    whole segment of the path. Raises ValueError for any other text, TypeError for what is no
+    text."""
+    if not isinstance(url, str):
+        raise TypeError(f"callback_url is a str such as {_EXAMPLE}, not {url!r}")
     match = _URL.fullmatch(url)
     if match is None:
         raise _no_callback_url(url, "it begins with http:// and has no #fragment")
     authority, path, query = match["authority"], match["path"] or "/", match["query"] or ""
     if not _is_callable(authority):
-        reason = "a device calls an address or a name, without a user, a zone or a wildcard address"
+        reason = (
+            "a device calls an address or a name, without a user, a zone or a wildcard address, "
+            "and a port from 1 to 65535"
+        )
         raise _no_callback_url(url, reason)
     if TOKEN in unquote(url) and TOKEN not in url:
         raise _no_callback_url(url, f"{TOKEN} is written with braces and not as %7B…%7D")
+    if (braces := _BRACES.search(url.replace(TOKEN, ""))) is not None:
+        raise _no_callback_url(url, f"{TOKEN} is what can stand in braces, not {braces[0]}")
     before, token, after = path.partition(TOKEN)
     if not _TEXT.fullmatch(before + after + query):
         reason = f"{TOKEN} is in the path once; other characters than those of URLs are %xx"
@@ -131,9 +141,7 @@ def _is_callable(authority: str) -> bool:
 
 
 def _no_callback_url(url: str, reason: str) -> ValueError:
-    return ValueError(
-        f"{url!r} is no callback_url: {reason}; write it as http://192.168.1.5:8000/events/{TOKEN}"
-    )
+    return ValueError(f"{url!r} is no callback_url: {reason}; write it as {_EXAMPLE}")
 
 
 def _segments(target: str) -> list[str]:

@@ -93,9 +93,9 @@ class Request:
     """An HTTP request, received or to be sent. The core does not change it.
 
     ``target`` is the path and query. ``headers`` are pairs of raw bytes, in the order of the wire.
-    ``peer`` and ``local`` are the ends of its connection; a request that is received must have
-    both, since HOST and CALLBACK are judged by them. ``keep_alive``: the connection may carry
-    another request.
+    ``peer`` and ``local`` are the ends of its connection, by which CALLBACK and HOST are judged;
+    None where a web server of the program does not know them. ``keep_alive``: the connection may
+    carry another request.
 
     ``head`` belongs to ``propchange.http``. If it is not None, it is one object for all requests
     of a connection whose heads differ in the numbers SEQ and CONTENT-LENGTH only. The core judges
