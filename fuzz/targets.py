@@ -49,7 +49,7 @@ from propchange.core.wire.xml import parse_tree
 from propchange.errors import ActionError, DescriptionError, RemoteProtocolError
 from propchange.http import RequestParser, ResponseParser, encode_request
 from propchange.http.datagrams import parse_datagram
-from propchange.http.forwarded import judge_forwarded
+from propchange.http.passed_head import judge_passed_head
 from propchange.upnp.class_fit import class_problems
 from propchange.upnp.description import DeviceDescription, parse_description
 from propchange.upnp.scpd import build_scpd, parse_scpd
@@ -122,7 +122,7 @@ def requests(data: bytes) -> None:
     assert _requests(pieces) == _requests([whole])
 
 
-def forwarded(data: bytes) -> None:
+def passed_head(data: bytes) -> None:
     """The head of a request as another server tells it: the first line is the method, the target
     and the version, each other line a header pair. What is taken has these pairs and no others."""
     first, *lines = data.split(b"\n")
@@ -130,7 +130,7 @@ def forwarded(data: bytes) -> None:
     pairs = [(name, value) for name, _, value in (each.partition(b":") for each in lines)]
     received = Request(method, target, pairs, peer=PEER, local=LOCAL, http_version=version)
     try:
-        request, length = judge_forwarded(received, DEFAULT_LIMITS)
+        request, length = judge_passed_head(received, DEFAULT_LIMITS)
     except RemoteProtocolError as error:
         if error.status not in _STATUSES_OF_REQUESTS:
             raise
@@ -520,7 +520,7 @@ def urls(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "requests": requests,
-    "forwarded": forwarded,
+    "passed_head": passed_head,
     "responses": responses,
     "propertyset": propertyset,
     "mended": mended,

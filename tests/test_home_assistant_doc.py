@@ -87,7 +87,7 @@ def test_the_program_of_the_page_has_the_server_of_propchange(run):
     assert run(f"{PROGRAM}{WHOSE}") == "propchange\n"
 
 
-def test_the_way_back(run):
+def test_after_uninstall_the_program_has_the_server_of_the_library(run):
     back = "async_upnp_client.uninstall()\n"
     back += "from async_upnp_client.aiohttp import AiohttpNotifyServer\n"
     assert run(f"{PROGRAM}{back}{WHOSE}") == "async_upnp_client\n"

@@ -39,7 +39,7 @@ from propchange.core.wire.urls import endpoint_of_url
 from propchange.errors import PropchangeError
 from propchange.http import RequestParser, ResponseParser
 from propchange.http.datagrams import parse_datagram
-from propchange.http.forwarded import judge_forwarded
+from propchange.http.passed_head import judge_passed_head
 from propchange.printable import printable
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
@@ -362,12 +362,12 @@ def requests_in_pieces(data: bytes) -> None:
     cut(RequestParser(UNLIMITED, peer=PEER, local=LOCAL).feed, data)
 
 
-def forwarded(data: bytes) -> object:
+def passed_head(data: bytes) -> object:
     """The lines of ``data`` as another server tells them."""
     first, *lines = data.split(b"\r\n")
     method, target, _ = (*first.decode("latin-1").split(" ", 2), "", "", "")[:3]
     pairs = [(name, value) for name, _, value in (line.partition(b":") for line in lines)]
-    return judge_forwarded(Request(method, target, pairs, peer=PEER, local=LOCAL), UNLIMITED)
+    return judge_passed_head(Request(method, target, pairs, peer=PEER, local=LOCAL), UNLIMITED)
 
 
 def responses(data: bytes) -> object:
@@ -416,7 +416,7 @@ BODIES = {
 FIRST = {
     "requests": "NOTIFY /a HTTP/1.1\r\nHOST: 192.0.2.1\r\n",
     "requests in pieces": "NOTIFY /a HTTP/1.1\r\nHOST: 192.0.2.1\r\n",
-    "forwarded requests": "NOTIFY /a HTTP/1.1\r\nHOST: 192.0.2.1\r\n",
+    "passed requests": "NOTIFY /a HTTP/1.1\r\nHOST: 192.0.2.1\r\n",
     "responses": "HTTP/1.1 200 OK\r\n",
     "responses in pieces": "HTTP/1.1 200 OK\r\n",
     "datagrams": "NOTIFY * HTTP/1.1\r\nHOST: 239.255.255.246:7900\r\n",
@@ -426,7 +426,7 @@ FIRST = {
 MESSAGES: dict[str, Read] = {
     "requests": requests,
     "requests in pieces": requests_in_pieces,
-    "forwarded requests": forwarded,
+    "passed requests": passed_head,
     "responses": responses,
     "responses in pieces": responses_in_pieces,
     "datagrams": lambda data: read_multicast(parse_datagram(data, UNLIMITED)),

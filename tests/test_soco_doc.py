@@ -14,7 +14,7 @@ from propchange.dropin.soco.following import _TOLD_AT
 TEXT = (Path(__file__).parent.parent / "docs" / "soco.md").read_text("utf-8")
 
 
-def test_the_program_runs() -> None:
+def test_the_program_of_the_page_gets_an_answer_to_its_subscribe() -> None:
     """In a process of its own: it puts the drop-in in place."""
     [program] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     program += (

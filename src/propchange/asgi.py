@@ -30,7 +30,7 @@ from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import logger_named
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import response_headers
-from propchange.http.forwarded import judge_forwarded
+from propchange.http.passed_head import judge_passed_head
 
 __all__ = ["application"]
 
@@ -74,9 +74,9 @@ def application(of: ControlPoint | HostedDevice) -> Application:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await _Exchange(of, scope, receive, send).run()
+            await _ASGIExchange(of, scope, receive, send).run()
         elif kind == "lifespan":
-            await _live(of, receive, send)
+            await _run_lifespan(of, receive, send)
         elif kind == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
@@ -86,7 +86,7 @@ def application(of: ControlPoint | HostedDevice) -> Application:
     return serve
 
 
-async def _live(of: ControlPoint | HostedDevice, receive: Receive, send: Send) -> None:
+async def _run_lifespan(of: ControlPoint | HostedDevice, receive: Receive, send: Send) -> None:
     """Enter ``of`` and leave it with the server, unless the program has entered it."""
     await receive()  # lifespan.startup
     # Who has left it cannot enter it again: the server ends with that reason.
@@ -141,7 +141,7 @@ def _endpoint(address: Any) -> Endpoint | None:
         return None
 
 
-class _Exchange:
+class _ASGIExchange:
     """One request and its answer (a :class:`.PassedBody`)."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Exchange:
         self._limits = self._bodies.limits
         self._receive = receive
         self._send = send
-        # A device has no secret in its paths, so any mount will do. A token may be in root_path.
+        # A path of a device has no secret, so the mount is taken off. A token may be in root_path.
         self._request = _read_scope(scope, below_mount=isinstance(of, HostedDevice))
         self._http_1 = self._request.http_version.startswith("1.")
         self._unread = True  # a part of the body may not have come
@@ -189,7 +189,7 @@ class _Exchange:
     async def _read(self) -> bool:
         """Judge the head, then receive the body. Returns False if the peer has gone. Raises
         RemoteProtocolError for a request that is refused before it is whole."""
-        self._request, length = judge_forwarded(self._request, self._limits)
+        self._request, length = judge_passed_head(self._request, self._limits)
         if length == 0:
             return True
         if not self._bodies.admit(self):

@@ -457,7 +457,7 @@ def test_devices_are_seen_for_a_time(device: Hosted, point: ControlPoint) -> Non
     assert point.device(udn=sighting.udn)["Thermometer"].subscribe().get(timeout=20).is_initial
 
 
-def test_closing_ends_the_sightings(device: Hosted) -> None:
+def test_closing_the_control_point_ends_an_iteration_over_devices(device: Hosted) -> None:
     with ControlPoint(interface="127.0.0.1", discovery=False) as point:
         point.receive_ssdp("NOTIFY * HTTP/1.1\r\n\r\n", "127.0.0.1")
         sightings = point.devices()
@@ -467,7 +467,9 @@ def test_closing_ends_the_sightings(device: Hosted) -> None:
         closing.join()
 
 
-def test_multicast_events_need_discovery(device: Hosted, point: ControlPoint) -> None:
+def test_without_discovery_multicast_events_are_a_runtime_error(
+    device: Hosted, point: ControlPoint
+) -> None:
     for made in (point, point.device(device.url)):
         with pytest.raises(RuntimeError, match="discovery"):
             made.multicast_events()

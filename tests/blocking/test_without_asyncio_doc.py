@@ -52,7 +52,7 @@ def test_the_page_names_what_is_there() -> None:
     assert all(hasattr(Limits, name) for name in re.findall(r"`Limits\.(\w+)`", TEXT))
 
 
-def test_the_example_is_short() -> None:
+def test_the_example_has_at_most_fifteen_lines_and_says_what_it_is() -> None:
     text = (ROOT / "examples" / "blocking_watch.py").read_text("utf-8")
     assert len(text.splitlines()) <= 15
     assert ast.get_docstring(ast.parse(text))

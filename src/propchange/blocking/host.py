@@ -24,11 +24,11 @@ class _HostRuntime(AsyncioRuntime):
     from_thread = "hosted.run"
 
 
-def _witharguments_of(model: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+def _with_arguments_of(model: Callable[P, object]) -> Callable[[Callable[..., R]], Callable[P, R]]:
     return arguments_of(model)  # type: ignore[return-value]  # of all
 
 
-@_witharguments_of(host_on_asyncio)
+@_with_arguments_of(host_on_asyncio)
 def host(*args: Any, **options: Any) -> HostedDevice:
     """Host a device on the network, for the duration of ``with host(device) as hosted:``. The
     arguments and the exceptions are those of :func:`propchange.host`. Entering raises RuntimeError

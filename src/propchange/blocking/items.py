@@ -19,7 +19,8 @@ class Items:
         self._thread = thread
         self._source = source
         self._turn = asyncio.Lock()
-        self._unread: deque[Any] = deque()  # one at most, that a signal kept from its thread
+        # The item, one at most, of a thread whose wait was ended by a signal.
+        self._unread: deque[Any] = deque()
 
     def get(self, kind: Any, seconds: float | None = None) -> Any:
         """The next item of ``kind``; others are dropped. Raises Empty after ``seconds``, and Closed

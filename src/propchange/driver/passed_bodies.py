@@ -1,7 +1,7 @@
-"""The bodies of requests that a web server of the program is passing on while they arrive.
+"""Bounds the bodies of requests that a web server of the program receives and passes on.
 
-Our own listener bounds what unfinished requests hold, and chooses who loses when there is too much.
-Requests that come by a server of the program have the same caps and the same shares, here.
+The caps and the shares are those of our own listener: how many requests are unfinished, how many
+bytes they hold, and which one is given up when there are too many.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PassedBody(Protocol):
 
     @property
     def transport(self) -> HasPeer:
-        """What knows the peer."""
+        """An object with the address of the peer."""
 
     def shed(self) -> None:
         """Receive no more, and answer with 503."""

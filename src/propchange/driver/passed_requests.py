@@ -1,8 +1,8 @@
 """The requests that a web server of the program passes on to a hosted device or a control point.
 
-The web server has read the bytes, and writes the answers. So what :class:`.ServerConnection` does
-for the requests of our own listener is done here for one request: its size is judged, exceptions
-become a 500, and an answer that takes time runs to its end even if nobody waits for it any more.
+The web server reads the bytes of a request, and writes those of its answer. The rest of what
+:class:`.ServerConnection` does for a request of our own listener is done here: its size is judged,
+an exception becomes a 500, and an action runs to its end even if nobody waits for its answer.
 """
 
 from __future__ import annotations
@@ -205,9 +205,9 @@ def _check_request(request: Any, receiver: str) -> None:
 
 
 def as_on_own_listener(request: Request) -> Request:
-    """``request`` in the words of our own listener: the ends are addresses in their shortest form,
-    IPv4-mapped ones as IPv4, without zones. An end that is no address is None. A later version of
-    HTTP than 1.1 is 1.1."""
+    """``request`` as our own listener would describe it: its ends have addresses in their shortest
+    form, IPv4-mapped ones as IPv4, without zones. An end that has no address is None. A later
+    version of HTTP than 1.1 is 1.1."""
     peer, local = _usual(request.peer), _usual(request.local)
     version = "1.0" if request.http_version == "1.0" else "1.1"
     if (peer, local, version) == (request.peer, request.local, request.http_version):

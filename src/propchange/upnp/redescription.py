@@ -1,4 +1,4 @@
-"""The services of a device description that is read again: which one was which before."""
+"""Finds a service again in a later description of its device."""
 
 from __future__ import annotations
 

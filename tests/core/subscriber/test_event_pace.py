@@ -224,7 +224,7 @@ def test_what_is_held_comes_before_closed() -> None:
         assert not point.protocol._outcomes.pace._free_at
 
 
-def test_polled_values_wait_too() -> None:
+def test_an_event_of_polled_values_waits_for_the_end_of_the_interval() -> None:
     point = Point()
     record = point.granted(poll_interval=0.1)
     point.at(5.0)

@@ -1,15 +1,15 @@
 """The URL that a control point puts into CALLBACK, and how a request for it is recognised.
 
-Three kinds of settings name it: nothing but a host and a port in place of those of the listener
-(``callback_host``, ``callback_port``), one path for all subscriptions (``shared_path``), or the
-whole URL (``callback_url``). All become one :class:`CallbackURL`. What is not set comes from the
-connection that carries the SUBSCRIBE.
+A program may set its host and its port (``callback_host``, ``callback_port``), one path for all
+subscriptions (``shared_path``), or the whole URL (``callback_url``). Each of these becomes a
+:class:`CallbackURL`. The host and the port that are not set are those of the connection that
+carries the SUBSCRIBE; :mod:`.callback_address` chooses that connection.
 
 With ``callback_url`` a web server or a proxy may stand in front. It may take a prefix from the path
 or add one, write characters as ``%xx``, leave out the query or end the path with a slash. So a
-request is recognised by the token alone, and by the segments behind it. The token is the secret,
-the prefix is not. Without a token the SID names the subscription, and the path is not looked at:
-the routes of the web server have chosen the request.
+request is recognised by the token and the segments behind it. The token is a secret, the prefix is
+not. Without a token the SID names the subscription, and any path is accepted: the web server passes
+on only what its own routes let through.
 """
 
 from __future__ import annotations

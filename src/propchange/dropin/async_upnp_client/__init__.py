@@ -50,9 +50,9 @@ a NOTIFY with an unknown SID              412, so that the device ends a subscri
 
 Restarts, byebye and moves are known at once by SSDP. The module listens to it beside the program,
 on port 1900, which both share; ``install(discovery=False)`` turns that off. All event handlers of a
-program share the sockets. A program may pass its
-own SSDP on by ``handler.receive_ssdp``. Without SSDP, a restart is known at the next renewal. When
-a request to a followed device fails, one search for this device is sent; no other.
+program share the sockets. A program may pass its own SSDP on by ``handler.receive_ssdp``. Without
+SSDP, a restart is known at the next renewal. The module searches only for a followed device to
+which a request has failed, once.
 
 ``AiohttpNotifyServer`` has the caps and guards of a propchange listener. HOST of an event must be
 the address and port of the connection, or the authority of ``callback_url``; ``install(hosts=…)``

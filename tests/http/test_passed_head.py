@@ -14,14 +14,14 @@ from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.http import RequestParser
 from propchange.http.encode import response_headers
-from propchange.http.forwarded import judge_forwarded
+from propchange.http.passed_head import judge_passed_head
 
 PEER = Endpoint("192.0.2.7", 50_000)
 LOCAL = Endpoint("192.0.2.1", 8_123)
 HOST = (b"host", b"192.0.2.1:8123")
 
 
-def forwarded(
+def passed_head(
     method: str, target: str, *headers: tuple[bytes, bytes], version: str = "1.1"
 ) -> Request:
     return Request(method, target, headers, peer=PEER, local=LOCAL, http_version=version)
@@ -30,7 +30,7 @@ def forwarded(
 def judged(received: Request, limits: Limits = DEFAULT_LIMITS) -> Any:
     """The request and the length of its body, or the status of the refusal."""
     try:
-        request, length = judge_forwarded(received, limits)
+        request, length = judge_passed_head(received, limits)
     except RemoteProtocolError as error:
         return error.status
     return told(request), length
@@ -97,7 +97,7 @@ def test_each_head_gets_the_verdict_of_our_own_listener(
     method: str, target: str, headers: list[tuple[bytes, bytes]], version: str
 ) -> None:
     limits = replace(DEFAULT_LIMITS, header_count=6, header_bytes=2_000, target_bytes=400)
-    received = forwarded(method, target, *headers, version=version)
+    received = passed_head(method, target, *headers, version=version)
     verdict, expected = judged(received, limits), listened(received, limits)
     if isinstance(expected, int):
         assert verdict == expected
@@ -119,7 +119,7 @@ def test_the_length_of_the_body_is_told_before_it_is_read(
     headers: tuple[tuple[bytes, bytes], ...], version: str, length: int | None
 ) -> None:
     (_, _, _, http_version, keep_alive, *ends), found = judged(
-        forwarded("NOTIFY", "/x", HOST, *headers, version=version)
+        passed_head("NOTIFY", "/x", HOST, *headers, version=version)
     )
     assert found == length
     assert (http_version, keep_alive, ends) == ("1.1", True, [PEER, LOCAL])
@@ -128,10 +128,10 @@ def test_the_length_of_the_body_is_told_before_it_is_read(
 @pytest.mark.parametrize(
     "hostile",
     [
-        forwarded("GET", "/", HOST, (b"x", b"1\r\n\r\nGET /other HTTP/1.1")),
-        forwarded("GET", "/", HOST, (b"x\r\nsid", b"1")),
-        forwarded("GET", "/ HTTP/1.1\r\nHOST: 192.0.2.1:8123\r\n\r\n", HOST),
-        forwarded("GET", "/", HOST, (b"x", b"1\n2")),
+        passed_head("GET", "/", HOST, (b"x", b"1\r\n\r\nGET /other HTTP/1.1")),
+        passed_head("GET", "/", HOST, (b"x\r\nsid", b"1")),
+        passed_head("GET", "/ HTTP/1.1\r\nHOST: 192.0.2.1:8123\r\n\r\n", HOST),
+        passed_head("GET", "/", HOST, (b"x", b"1\n2")),
     ],
 )
 def test_a_line_end_in_a_header_makes_no_other_request(hostile: Request) -> None:

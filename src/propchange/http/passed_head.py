@@ -1,8 +1,8 @@
-"""Requests that another HTTP server has read, judged as :class:`.RequestParser` judges bytes.
+"""Judges the head of a request that a web server of the program has read, as our own listener does.
 
-A program may receive requests by a web server of its own. Such a server accepts more than our own
-listener: longer heads, other transfer codings, targets in other forms. So the head is written
-again and read by our parser: what our listener refuses is refused here, with the same status.
+Such a server accepts more than our own listener: longer heads, other transfer codings, targets in
+other forms. So the head is written again and read by :class:`.RequestParser`. What our listener
+refuses is refused here, with the same status.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from propchange.http.requests import RequestParser
 
 
 class _HeadParser(RequestParser):
-    """Reads one head. The body is for others to read."""
+    """Reads one head, and no body."""
 
     length = 0
 
@@ -27,12 +27,12 @@ class _HeadParser(RequestParser):
         return position
 
 
-def judge_forwarded(received: Request, limits: Limits) -> tuple[Request, int | None]:
+def judge_passed_head(received: Request, limits: Limits) -> tuple[Request, int | None]:
     """The request for the core, still without a body, and the length of its body: None if only
-    its end shows the length.
+    the end of the body shows the length.
 
-    ``received`` has what the other server says. Its ``http_version`` may be "2" or "3", where a
-    request may have a body without CONTENT-LENGTH; the core gets "1.1" then. Raises
+    ``received`` is the request as the web server describes it. Its ``http_version`` may be "2" or
+    "3", where a request may have a body without CONTENT-LENGTH; the core gets "1.1" then. Raises
     RemoteProtocolError with a status of :class:`.RequestParser` for a head that our own listener
     refuses."""
     is_http_1 = received.http_version.startswith("1.")
