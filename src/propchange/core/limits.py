@@ -417,6 +417,12 @@ class Limits:
     value is only in its event. A renderer's playlist has about 200,000. Bounds a device that fills
     each of its variables with ``body_bytes``."""
 
+    event_problems: int = 32
+    """Sentences about mended events that one subscription has in ``problems``, and a merged event
+    in its own; the first ones. There are fewer than 20 kinds of deviations, but one names the
+    variables whose values find no room. Bounds the memory, the lines in the log, and the work for
+    each event, if a device has new names in every event."""
+
     subscribe_burst: int = 3
     """SUBSCRIBE requests that one subscription may send at once (token bucket), and repairs of lost
     events in a row that follow at once. Then the status is DEAF, and the intervals double up to

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
+from propchange.core.subscriber.outcomes import Mended
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import RequestKind
 from propchange.core.values.merging import parse_container_update_ids
@@ -393,6 +394,21 @@ def test_an_event_costs_the_same_however_many_are_held() -> None:
         return work.steps(more)
 
     assert cost(2_000) < 1.1 * cost(20)
+
+
+def test_a_device_with_new_names_in_each_event_gives_few_problems_and_lines() -> None:
+    """Each sentence about values without room names other variables."""
+    point = Point(60.0, limits=Limits(fold_keys=4, event_problems=3))
+    record = point.active()
+    for seq in range(1, 200):
+        point.notify(record, seq, **{f"V{seq}": "1"})
+    told = [each for each in point.outcomes() if isinstance(each, Mended)]
+    assert record.problems == tuple(each.problem for each in told)
+    assert len(told) == 3
+    point.at(60.0)
+    event = point.all_events()[-1]
+    assert event.merged == 198
+    assert len(event.problems) == 3
 
 
 def test_what_is_held_is_bounded() -> None:

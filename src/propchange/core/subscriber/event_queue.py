@@ -160,10 +160,16 @@ class MergedEvent:
         self._is_initial = self._is_initial or newer.is_initial
         self._merged += newer.merged + 1
         self._left_out += newer.left_out
-        self._problems.update(dict.fromkeys(newer.problems))
+        self._note_problems(newer)
         self._take(newer, before, most)
         while self.characters > most and len(self._details) > 1:
             self._leave_out()
+
+    def _note_problems(self, event: Event) -> None:
+        limits = DEFAULT_LIMITS if self._record is None else self._record.limits
+        for problem in event.problems:
+            if len(self._problems) < limits.event_problems:
+                self._problems[problem] = None
 
     def _begin_anew(self) -> dict[StateKey, Change]:
         """An initial event follows, with the full state. Forget the older state, and return it for

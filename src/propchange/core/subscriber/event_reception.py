@@ -111,9 +111,10 @@ class EventReception:
             self._losses.doubt(record, cause, record.stale, now, certain=True)
 
     def _note_problems(self, record: SubscriptionRecord, problems: tuple[str, ...]) -> None:
-        """Add ``problems`` to ``record``. Log each problem once per device."""
+        """Add ``problems`` to ``record``, as far as there is room. Log each problem once per
+        device."""
         for problem in problems:
-            if problem in record.problems:
+            if problem in record.problems or len(record.problems) >= record.limits.event_problems:
                 continue
             device = record.device
             known = [] if device is None else self._of_device(device)
