@@ -94,7 +94,7 @@ async def _run_lifespan(of: ControlPoint | HostedDevice, receive: Receive, send:
     if enters:
         try:
             await of.__aenter__()
-        except Exception as error:  # noqa: BLE001 - the server tells it, and ends
+        except Exception as error:  # noqa: BLE001 - the server logs it, and ends
             message = f"{type(error).__name__}: {error}"
             await send({"type": "lifespan.startup.failed", "message": message})
             return

@@ -76,7 +76,7 @@ class PublisherPrinter:
                 self._print(sid, "expired", f"it was not renewed, SID {sid}")
                 self._sids.pop(sid, None)
             case AnswerUnreported(sid):
-                self._print(sid, "expired", f"nobody has told that it was answered, SID {sid}")
+                self._print(sid, "expired", f"no report that its answer has left, SID {sid}")
                 self._sids.pop(sid, None)
             case Disowned(sid):
                 self._print(sid, "disowned", f"an event was answered 412, SID {sid}")

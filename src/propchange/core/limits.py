@@ -245,10 +245,10 @@ class Limits:
     delays events."""
 
     unreported_answer_seconds: float = 400.0
-    """Seconds in which a runtime or a web server must tell whether the answer to a SUBSCRIBE has
-    left; the subscription then ends. More than ``answer_seconds`` and ``read_seconds``, in which
-    our own listener tells it. Bounds the subscriptions that a web server leaves without an initial
-    event because it never tells."""
+    """Seconds in which a runtime or a web server must report whether the answer to a SUBSCRIBE has
+    left; then the subscription ends. More than ``answer_seconds`` and ``read_seconds``, in which
+    our own listener reports it. Bounds the subscriptions that wait for their initial events because
+    a web server never reports it."""
 
     unread_answer_seconds: float = 1.0
     """Seconds that the event of an action still waits after the end of the action, at most. The

@@ -31,7 +31,7 @@ flood thousands of times a second."""
 
 
 class HasPeer(Protocol):
-    """What knows the other end of a connection."""
+    """An object with the address of the peer."""
 
     @property
     def peer(self) -> Endpoint:
@@ -43,7 +43,7 @@ class Shared(Protocol):
 
     @property
     def transport(self) -> HasPeer:
-        """What knows the peer."""
+        """An object with the address of the peer."""
 
     @property
     def held_bytes(self) -> int:

@@ -400,7 +400,7 @@ class SubscriberDriver:
 
     def identify(self, record: SubscriptionRecord, device: DescribedDevice[Any]) -> None:
         """Follow ``device``, whose service ``record`` is a subscription to, by its announcements.
-        The caller keeps ``device`` as long as that is wanted."""
+        It is followed as long as the caller keeps ``device``."""
         self.protocol.identify(record, device.udn)
         self.discovery.follow(device)
 

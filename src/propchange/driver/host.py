@@ -31,7 +31,7 @@ from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
 from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
-from propchange.driver.passed_requests import PassedRequests, at_target, changed
+from propchange.driver.passed_requests import PassedRequests, with_changes, with_target
 from propchange.driver.publication import Publication, Tap
 from propchange.driver.reporting import Warnings, logger_named, report
 from propchange.driver.runtime import Runtime, Signal
@@ -271,9 +271,9 @@ class DeviceHost:
 
     def _answer(self, request: Request) -> Response | Awaitable[Response]:
         if self._paths is not None:
-            request = at_target(request, self._paths.path_of(request.target))
+            request = with_target(request, self._paths.path_of(request.target))
             if self._is_from_proxy(request.peer):
-                request = changed(request, peer=None)
+                request = with_changes(request, peer=None)
         answer = self._documents.respond(request)
         if answer is None:
             return self.publication.receive_request(request)

@@ -134,7 +134,7 @@ class PassedRequests:
         if request.local is not None and self._excluded(request.local):
             return self._refuse(request, 403, "it came to an excluded interface")
         try:
-            request = at_target(request, _origin_form(request))
+            request = with_target(request, _origin_form(request))
             refusal = judge_size(request, self._limits)
         except RemoteProtocolError as error:
             refusal = Refusal(error.status or 400, str(error), error.clause, Part.FRAMING)
@@ -212,16 +212,16 @@ def as_on_own_listener(request: Request) -> Request:
     version = "1.0" if request.http_version == "1.0" else "1.1"
     if (peer, local, version) == (request.peer, request.local, request.http_version):
         return request
-    return changed(request, peer=peer, local=local, http_version=version)
+    return with_changes(request, peer=peer, local=local, http_version=version)
 
 
-def at_target(request: Request, target: str) -> Request:
-    """``request``, for another target."""
-    return request if target == request.target else changed(request, target=target)
+def with_target(request: Request, target: str) -> Request:
+    """A copy of ``request`` for another target."""
+    return request if target == request.target else with_changes(request, target=target)
 
 
-def changed(request: Request, **changes: Any) -> Request:
-    """A request as ``request``, with other values of its attributes."""
+def with_changes(request: Request, **changes: Any) -> Request:
+    """A copy of ``request`` in which some attributes have other values."""
     values: dict[str, Any] = {name: getattr(request, name) for name in _ATTRIBUTES}
     return Request(**(values | changes))
 

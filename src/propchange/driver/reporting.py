@@ -234,7 +234,7 @@ def report(
         case AnswerUnreported(sid, seconds):
             key = AnswerUnreported
             line = (
-                f"the subscription {sid} has ended, because for {seconds:g} s nobody has told "
+                f"the subscription {sid} has ended, because for {seconds:g} s it was not reported "
                 "whether the answer to its SUBSCRIBE has left: call response_sent() or "
                 "response_lost() with each response of receive()"
             )

@@ -45,8 +45,8 @@ class Reach(enum.Enum):
     SOMEBODY_ELSE = "is answered by another program"
     """At the address of our own listener, another program answers."""
     CHANGED = "changes what it passes on"
-    """At the URL in CALLBACK, a web server passes requests on. Events would be refused as they come
-    out."""
+    """The web server at the URL in CALLBACK changes the requests that it passes on, so that events
+    would be refused."""
 
 
 class Probe(NamedTuple):

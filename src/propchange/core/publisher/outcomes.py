@@ -52,8 +52,8 @@ class Unsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class AnswerUnreported:
-    """For ``seconds`` nobody has told whether the answer to a SUBSCRIBE has left. The subscription
-    is over. It had no event, because the initial one follows the answer."""
+    """A subscription has ended, because for ``seconds`` it was not reported whether the answer to
+    its SUBSCRIBE has left. It had no event: the initial event waits for that report."""
 
     sid: str
     seconds: float

@@ -425,8 +425,8 @@ class NotifyRouting:
             self.stop_waiting(record)
 
     def _is_foreign(self, record: SubscriptionRecord, peer: Endpoint | None) -> bool:
-        """Log a message from another address than the device's; True: it is to be refused, as is
-        one from an unknown address if the device's is required."""
+        """Log a message from another address than that of the device. Returns True if the message
+        is refused: the address of the device is required, and this one is another or not known."""
         if record.device_host is None:
             return False
         refused = self._policy.require_device_source

@@ -187,8 +187,8 @@ class SubscriberProtocol:
             self._renewal.subscribe(record, now)
 
     def identify(self, record: SubscriptionRecord, device: Hashable) -> None:
-        """Set the device of a ``record`` that was subscribed to without one: what is announced of
-        ``device`` is about ``record`` from now on."""
+        """Set the device of a ``record`` that was made without one. From now on the announcements
+        of ``device`` are about ``record``."""
         record.device = device
 
     def unsubscribe(self, record: SubscriptionRecord, now: float) -> None:

@@ -30,6 +30,7 @@ from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.driver.machine import Interfaces, Machine
+from propchange.driver.passed_requests import with_changes
 from propchange.driver.reporting import logger_named
 from propchange.dropin.async_upnp_client.requester import RequesterRequests
 from propchange.dropin.async_upnp_client.service_subscription import (
@@ -206,16 +207,7 @@ class UpnpEventHandler:
         except Exception:  # noqa: BLE001 - the function of the program may raise anything
             self._opened().warnings.raised("on_pre_notify", "on_pre_notify raised")
             return request
-        return Request(
-            request.method,
-            request.target,
-            headers,
-            body.encode("utf-8", "surrogateescape"),
-            peer=request.peer,
-            local=request.local,
-            http_version=request.http_version,
-            keep_alive=request.keep_alive,
-        )
+        return with_changes(request, headers=headers, body=body.encode("utf-8", "surrogateescape"))
 
     def _expects(self, request: Request) -> bool:
         """Whether ``request`` may be an event for this handler."""

@@ -1,7 +1,7 @@
-"""What keeps one subscription of a SoCo program: the outcomes of the protocol become SoCo's terms.
+"""Keeps one subscription of a SoCo program, and translates the outcomes of the protocol for it.
 
-The program's object is held weakly as soon as SoCo would have held it weakly, so that a program
-that drops it is given no more events, and the player is told.
+The program's object is held weakly wherever SoCo would hold it weakly. When the program has dropped
+it, the subscription ends: the player is sent UNSUBSCRIBE.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def hold(task: asyncio.Task[Any]) -> None:
 
 
 def _nothing(_: str) -> None:
-    """Nobody is told yet."""
+    """Do nothing: :meth:`Following.begin` was not called yet."""
 
 
 class Following(DrivenSubscription[Any]):
@@ -62,12 +62,12 @@ class Following(DrivenSubscription[Any]):
         self.url: str = self.player_url + program.service.event_subscription_url
         self.auto_renew = auto_renew
         self.first_grant: asyncio.Future[None] = self.loop.create_future()
-        """Done with the first grant, or with the exception that there is none for."""
+        """Done at the first grant, or with the exception because of which there is none."""
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.failure: Exception | None = None
-        """What the last request to the player failed with; None if it did not."""
+        """The exception of the last request to the player; None if it was answered with 200."""
         self.refused_to_end: Exception | None = None
-        """What the UNSUBSCRIBE failed with."""
+        """The exception of the UNSUBSCRIBE; None if it has not failed."""
         self.told = False
         """Whether the program knows that the player is away."""
         self.ends_at = inf
@@ -130,7 +130,7 @@ class Following(DrivenSubscription[Any]):
         await waiting
 
     def extend(self, seconds: float) -> None:
-        """The subscription lasts that long from now, unless it is renewed automatically."""
+        """Let the subscription end in ``seconds``, unless it is renewed automatically."""
         if not self.auto_renew:
             self.ends_at = self.loop.time() + seconds
             self._arm(seconds, self._expire)
@@ -175,7 +175,7 @@ class Following(DrivenSubscription[Any]):
         self.close()
 
     def _overdue(self) -> None:
-        """Nothing was granted for so long that SoCo would have told the program."""
+        """Call ``auto_renew_fail`` of the program, as SoCo would at this time of the last grant."""
         record = self.record
         if record.outage is None and not record.failures:
             self._arm(_LOOKS_AGAIN, self._overdue)

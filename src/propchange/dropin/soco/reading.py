@@ -1,4 +1,4 @@
-"""An event as the body that SoCo reads: ``parse_event_xml`` of SoCo makes its variables.
+"""Writes an event as a body that ``parse_event_xml`` of SoCo can read.
 
 A message in order is written again as it came, and SoCo reads the same from it. Where events were
 merged, because the program was behind, or where SoCo cannot read a LastChange that propchange has
