@@ -734,3 +734,59 @@ async def test_an_announced_restart_is_noticed_before_the_next_renewal(until: Un
         await until(lambda: heard.volumes[-1:] == [3])
         assert subscription.sid in device.subscribers
         await end(subscription)
+
+
+# --- misuse, and players that do not do what they should ---
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+async def test_a_duration_below_a_second_is_not_refused_here(seconds: int) -> None:
+    async with SonosLike(grant=300) as device:
+        subscription, _ = await subscribed(device, requested_timeout=seconds)
+        assert subscription.timeout == 300
+        assert subscription.requested_timeout == seconds
+        assert await subscription.renew(seconds) is subscription
+        assert [each.fields["TIMEOUT"] for each in device.of("SUBSCRIBE")] == ["Second-1"] * 2
+        await end(subscription)
+
+
+async def test_a_grant_without_a_sid_is_a_failure(
+    until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SonosLike() as device:
+        grants = device._grants
+        monkeypatch.setattr(device, "_grants", lambda _: grants("").replace(b"SID: \r\n", b""))
+        service = player_of(device).renderingControl
+        with pytest.raises(aiohttp.ClientResponseError, match="without a usable SID"):
+            await service.subscribe()
+        async with asyncio.timeout(10):
+            subscription = await service.subscribe(strict=False)
+        assert not subscription.is_subscribed
+        monkeypatch.setattr(device, "_grants", grants)
+        await until(lambda: subscription.is_subscribed)
+        await end(subscription)
+
+
+async def test_a_subscribe_that_is_stopped_raises_an_exception_of_aiohttp() -> None:
+    async with SonosLike() as device:
+        future = player_of(device).renderingControl.subscribe()
+        while not events_asyncio.event_listener.live:
+            await asyncio.sleep(0)
+        while not events_asyncio.event_listener.is_running:
+            await asyncio.sleep(0)
+        await events_asyncio.event_listener.async_stop()
+        with pytest.raises(aiohttp.ClientConnectionError, match="ended"):
+            await future
+
+
+def test_a_loop_that_ends_with_a_subscription_leaves_no_task(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def program() -> None:
+        async with SonosLike() as device:
+            await subscribed(device)
+
+    for _ in range(2):
+        asyncio.run(program())
+        gc.collect()
+    assert not [each for each in caplog.records if each.name == "asyncio"]

@@ -139,7 +139,7 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
         self.live = 0
         """How many subscriptions are being made, or were made and have not ended."""
         self._stop_grace_seconds = 5.0
-        self._stop_grace_task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.TimerHandle | None = None
         self._main: Listening | None = None
         self._others: dict[asyncio.AbstractEventLoop, Listening] = {}
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
@@ -220,18 +220,19 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
         subscribed to until then."""
         self._stop_no_more()
         with contextlib.suppress(RuntimeError):  # no loop runs: it has ended everything
-            self._stop_grace_task = asyncio.get_running_loop().create_task(self._deferred_stop())
+            loop = asyncio.get_running_loop()
+            # Not a task: the loop may be ending, and asyncio would log a task that is left.
+            self._stopping = loop.call_later(self._stop_grace_seconds, self._stop_if_idle, loop)
 
     def _stop_no_more(self) -> None:
-        stopping, self._stop_grace_task = self._stop_grace_task, None
-        if stopping is not None and not stopping.get_loop().is_closed():
+        stopping, self._stopping = self._stopping, None
+        if stopping is not None:
             stopping.cancel()
 
-    async def _deferred_stop(self) -> None:
-        await asyncio.sleep(max(self._stop_grace_seconds, 0.0))
-        self._stop_grace_task = None
+    def _stop_if_idle(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._stopping = None
         if not self.live:
-            await self.async_stop()
+            hold(loop.create_task(self.async_stop()))
 
     async def async_stop(self) -> None:
         """Stop now: every subscription is given back, for two seconds at most. Again: nothing."""

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+import aiohttp
 from soco.events_base import Event as SoCoEvent
 from soco.events_base import parse_event_xml
 
 from propchange.core.subscriber.event_queue import EventQueue
 from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
 from propchange.core.wire.messages import Response
@@ -27,6 +29,7 @@ from propchange.driver.reporting import repr_of
 from propchange.driver.runtime import settle
 from propchange.dropin.soco.failures import as_aiohttp
 from propchange.dropin.soco.reading import READS_FILES, body_of, read
+from propchange.errors import RemoteProtocolError
 
 _TOLD_AT = 0.85
 """The part of a grant after which SoCo renews, and calls auto_renew_fail if that fails."""
@@ -197,7 +200,9 @@ class Following(DrivenSubscription[Any]):
         if isinstance(result, Response) and result.status == 200:
             if request.kind is RequestKind.RENEW and self.record.duration_granted is not None:
                 self._confirmed()
-            return  # what a SUBSCRIBE has granted is an outcome
+            if request.kind is not RequestKind.SUBSCRIBE or granted_sid(result) is not None:
+                return  # what a SUBSCRIBE has granted is an outcome
+            result = RemoteProtocolError("the player granted without a usable SID")
         error = as_aiohttp(result, method, request.url)
         if request.kind is RequestKind.UNSUBSCRIBE:
             if self._closing and request.sid == self.record.sid:
@@ -253,7 +258,9 @@ class Following(DrivenSubscription[Any]):
             if outcome.status is Status.CLOSED:
                 self._end()
             elif outcome.status is Status.REFUSED and not self.first_grant.done():
-                failure = self.failure or ConnectionError(f"{self.url}: {outcome.reason}")
+                failure = self.failure or aiohttp.ClientConnectionError(
+                    f"{self.url}: {outcome.reason}"
+                )
                 self.first_grant.set_exception(failure)
         else:
             assert self._queue is not None
@@ -266,12 +273,11 @@ class Following(DrivenSubscription[Any]):
         self._disarm()
         program, self._kept, self._queue = self.program, None, None
         self._listener.live -= 1
+        ended = aiohttp.ClientConnectionError(f"{self.url}: the subscription was ended")
         if not self.first_grant.done():
-            self.first_grant.set_exception(
-                ConnectionError(f"{self.url}: the subscription was ended")
-            )
+            self.first_grant.set_exception(ended)
             self.first_grant.exception()  # perhaps nobody waits for it
-        self._settle_renewals(ConnectionError(f"{self.url}: the subscription was ended"))
+        self._settle_renewals(ended)
         settle(self.ended, None)
         if program is not None:
             program._cancel_subscription()

@@ -28,6 +28,11 @@ _TURNS = 3
 them, even if it waits for several subscriptions together."""
 
 
+def _seconds(requested: Any) -> int | None:
+    """The duration to ask for. SoCo sends 0 and less too; the player grants what it likes then."""
+    return None if requested is None else max(int(requested), 1)
+
+
 class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
     """A subscription to the events of ``service``, a service of SoCo. See
     :mod:`propchange.dropin.soco` for what differs from SoCo's own.
@@ -81,7 +86,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
             return
         try:
             listening = await self.event_listener.listening(self.service.soco)
-            duration = None if requested_timeout is None else int(requested_timeout)
+            duration = _seconds(requested_timeout)
             self._listening = listening
             following.begin(
                 listening.driver,
@@ -162,7 +167,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         if self._has_expired:
             raise SoCoException("Cannot renew subscription after expiry")
         wanted = self.requested_timeout if requested_timeout is None else requested_timeout
-        await following.renew(None if requested_timeout is None else int(requested_timeout))
+        await following.renew(_seconds(requested_timeout))
         following.extend(following.lasts(wanted))
 
     async def unsubscribe(self, strict: bool = True) -> None:
