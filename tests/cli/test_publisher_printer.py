@@ -14,7 +14,6 @@ from propchange.cli.lines import Source
 from propchange.cli.output import Writer
 from propchange.cli.publisher_printer import _SIDS_KEPT, PublisherPrinter
 from propchange.core import (
-    AnswerUnreported,
     AttemptFailed,
     Disowned,
     Endpoint,
@@ -77,7 +76,6 @@ OUTCOMES = [
     (InitialEventDelivered("uuid:s", "/Switch/event"), "delivered", "the initial event, SID"),
     (Unsubscribed("uuid:s"), "unsubscribed", "SID uuid:s"),
     (Expired("uuid:s"), "expired", "it was not renewed, SID uuid:s"),
-    (AnswerUnreported("uuid:s", 400), "expired", "no report that its answer has left, SID"),
     (Disowned("uuid:s"), "disowned", "an event was answered 412, SID uuid:s"),
     (MessageAbandoned("uuid:s", 3, "no answer"), "undelivered", "the event with SEQ 3: no answer"),
     (Merged("uuid:s", 4, 9), "merged", "9 events into SEQ 4: the subscriber is behind"),

@@ -7,6 +7,8 @@ from typing import Any
 from exchange import Answer, Has, Quiet, Sees, Send, Told, answers
 from subscriber_messages import BODY, SubscriberRow, begin, notify, propertyset, row
 
+from propchange.core.wire.messages import Endpoint
+
 _OWN_SITE = {"plain site": "twisted.web.server.Site answers it by itself"}
 _NOT_THE_RESOURCE = {"event": "the web server answers for what is not at /events"}
 _NEXT = propertyset(Temperature="21")
@@ -413,6 +415,7 @@ _SOURCES = (
         Send(_with(), source="127.0.0.2"),
         _TOLD,
         Has({"foreign": ["127.0.0.2"]}),
+        ends=(Endpoint("127.0.0.1", 8080), Endpoint("127.0.0.1", 9000)),
     ),
     row(
         "an event from another address is answered 412 where that is wanted",

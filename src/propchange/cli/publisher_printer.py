@@ -11,7 +11,6 @@ from propchange import ActionError, Limits, RemoteProtocolError, Request, Respon
 from propchange.cli.lines import CalledLine, GrantedFor, Source, StatusLine, now, plain
 from propchange.cli.output import LineFormat, Writer
 from propchange.core import (
-    AnswerUnreported,
     Disowned,
     Endpoint,
     Expired,
@@ -74,9 +73,6 @@ class PublisherPrinter:
                 self._sids.pop(sid, None)
             case Expired(sid):
                 self._print(sid, "expired", f"it was not renewed, SID {sid}")
-                self._sids.pop(sid, None)
-            case AnswerUnreported(sid):
-                self._print(sid, "expired", f"no report that its answer has left, SID {sid}")
                 self._sids.pop(sid, None)
             case Disowned(sid):
                 self._print(sid, "disowned", f"an event was answered 412, SID {sid}")
