@@ -113,6 +113,36 @@ def test_a_module_that_only_has_the_abstract_server_is_not_too_late() -> None:
     )
 
 
+def test_a_library_that_was_loaded_a_second_time_is_an_error() -> None:
+    failed = run(
+        INSTALL
+        + """
+        import importlib, async_upnp_client.aiohttp
+        install()
+        importlib.reload(async_upnp_client.aiohttp)
+        install()
+        """.replace("\n        ", "\n")
+    )
+    last = failed.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: async_upnp_client.aiohttp was loaded a second time")
+
+
+def test_a_module_that_loads_its_attributes_on_demand_is_left_alone() -> None:
+    assert not run(
+        INSTALL
+        + """
+        class OnDemand(type(sys)):
+            def __getattr__(self, name):
+                raise OSError(name)
+        module = sys.modules["lazy"] = OnDemand("lazy")
+        del module.__dict__["__name__"]
+        install()
+        uninstall()
+        """.replace("\n        ", "\n"),
+        player="",
+    )
+
+
 def test_without_the_library_the_import_says_what_to_install() -> None:
     failed = run("import sys; sys.modules['async_upnp_client'] = None\n" + INSTALL)
     last = failed.strip().splitlines()[-1]

@@ -148,3 +148,19 @@ def test_without_its_packages_it_says_what_to_install(package: str) -> None:
     )
     wanted = f"ImportError: propchange.dropin.soco needs {package}: pip install soco aiohttp"
     assert said == wanted
+
+
+def test_a_module_that_was_loaded_again_is_replaced_by_another_install() -> None:
+    assert not run(
+        """
+        import importlib
+        from soco import events_asyncio
+        install()
+        importlib.reload(events_asyncio)
+        own = [events_asyncio.Subscription]
+        install()
+        assert events_asyncio.Subscription.__module__.startswith("propchange.")
+        uninstall()
+        assert events_asyncio.Subscription is own[0]
+        """
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import types
@@ -45,10 +46,11 @@ def install(*, discovery: bool = True, hosts: Collection[str] = ()) -> None:
     port stands for every port.
 
     Raises RuntimeError if a module has imported one of the names already, because it would keep the
-    class of async_upnp_client. A warning is logged if this version of async_upnp_client has methods
-    that the classes of propchange do not have."""
+    class of async_upnp_client, and if async_upnp_client was loaded a second time. A warning is
+    logged if this version of async_upnp_client has methods that the classes of propchange do not
+    have."""
     held = [
-        f"{module.__name__} ({name})"
+        f"{_name(module)} ({name})"
         for module in _modules()
         if not _is_own(module)
         for name, value in _held(module, REPLACEMENTS)
@@ -64,6 +66,13 @@ def install(*, discovery: bool = True, hosts: Collection[str] = ()) -> None:
         )
     SETTINGS.discovery, SETTINGS.hosts = discovery, frozenset(hosts)
     _put(REPLACEMENTS)
+    for theirs, ours in REPLACEMENTS.items():
+        if getattr(importlib.import_module(theirs.__module__), theirs.__name__) is not ours:
+            raise RuntimeError(
+                f"{theirs.__module__} was loaded a second time (importlib.reload?), after "
+                "propchange.dropin.async_upnp_client: its new classes cannot be replaced. Start "
+                "the program again"
+            )
     _compare()
 
 
@@ -79,9 +88,14 @@ def _modules() -> list[types.ModuleType]:
     return [each for each in loaded if isinstance(each, types.ModuleType)]
 
 
+def _name(module: types.ModuleType) -> str:
+    """The name of ``module``, which may load its attributes on demand."""
+    return str(vars(module).get("__name__", ""))
+
+
 def _is_own(module: types.ModuleType) -> bool:
     """Whether ``module`` belongs to async_upnp_client, or to this package."""
-    name = module.__name__
+    name = _name(module)
     return any(
         name == package or name.startswith(f"{package}.")
         for package in (_PACKAGE, f"propchange.dropin.{_PACKAGE}")
@@ -98,7 +112,7 @@ def _held(module: types.ModuleType, classes: Mapping[type, type]) -> Iterator[tu
 def _put(classes: Mapping[type, type]) -> None:
     """Replace the keys of ``classes`` by the values, in all modules of async_upnp_client."""
     for module in _modules():
-        if module.__name__.partition(".")[0] == _PACKAGE:
+        if _name(module).partition(".")[0] == _PACKAGE:
             for name, value in _held(module, classes):
                 setattr(module, name, classes[value])
 

@@ -48,13 +48,16 @@ def install(*, discovery: bool = True) -> None:
                 f"propchange.dropin.soco needs {package}: pip install soco aiohttp", name=package
             )
     events = importlib.import_module(_REPLACED)
-    if not _originals:
+    # A module that was loaded again after install() has its own names again.
+    place = sys.modules.get("propchange.dropin.soco.subscription")
+    installed = all(getattr(events, name, events) is getattr(place, name, None) for name in _NAMES)
+    if not installed:
         _check_surface()
         _check_time(events)
     from propchange.dropin.soco import subscription as ours  # it needs SoCo
 
     ours.event_listener.discovery = discovery
-    if not _originals:
+    if not installed:
         for name in _NAMES:
             _originals[name] = getattr(events, name)
             setattr(events, name, getattr(ours, name))
