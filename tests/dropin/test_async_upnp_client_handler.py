@@ -648,3 +648,39 @@ async def test_the_callback_url_of_the_program_is_sent_as_it_is(url: str) -> Non
     assert device.requests[0].headers["CALLBACK"] == f"<{url}>"
     assert await handler.handle_notify(notify(sid, 0, propertyset(LastChange="a"))) == 200
     await handler.async_unsubscribe_all()
+
+
+def test_a_handler_goes_on_after_a_loop_that_was_closed_without_its_end() -> None:
+    """As by run_until_complete() and close(): nothing of that loop can be awaited any more."""
+    device = LibraryDevice()
+    program = Program(device, UpnpEventHandler(WebServer(), device))
+    loop = asyncio.new_event_loop()
+    first = loop.run_until_complete(program.subscribe())
+    loop.close()
+
+    async def goes_on() -> None:
+        async with asyncio.timeout(10):
+            with pytest.raises(KeyError):
+                await program.handler.async_unsubscribe(first)
+            sid = await program.subscribe()
+            assert await program.event(sid, 0, LastChange="a") == 200
+            await program.handler.async_unsubscribe_all()
+            assert [each.headers["SID"] for each in device.sent("UNSUBSCRIBE")] == [sid]
+
+    asyncio.run(goes_on())
+    assert program.calls == [{"LastChange": "a"}]
+
+
+def test_all_is_ended_at_once_after_a_loop_that_was_closed_without_its_end() -> None:
+    device = LibraryDevice()
+    program = Program(device, UpnpEventHandler(WebServer(), device))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(program.subscribe())
+    loop.close()
+
+    async def ends() -> None:
+        async with asyncio.timeout(10):
+            await program.handler.async_unsubscribe_all()
+
+    asyncio.run(ends())
+    assert program.handler.sid_for_service(program.service) is None

@@ -132,6 +132,7 @@ class UpnpEventHandler:
         return service
 
     def _found(self, service_or_sid: UpnpService | str) -> ServiceSubscription:
+        self._leave_ended_loop()
         if isinstance(service_or_sid, str):
             service = self.service_for_sid(service_or_sid)
             if service is None:
@@ -311,6 +312,7 @@ class UpnpEventHandler:
 
     async def async_unsubscribe_all(self) -> None:
         """End all subscriptions, also those that the program was told are lost. Does not raise."""
+        self._leave_ended_loop()
         driver, self._driver = self._driver, None
         ending = tuple(self._driven.values())
         self._subscriptions.clear()
@@ -326,6 +328,7 @@ class UpnpEventHandler:
 
     def _opened(self) -> ServiceDriver:
         """The driver, made in the loop that runs. It opens nothing before it subscribes."""
+        self._leave_ended_loop()
         if self._driver is None or self._driver.closed:
             runtime = AsyncioRuntime()
             self._callback = self.callback_url
@@ -349,6 +352,14 @@ class UpnpEventHandler:
             if isinstance(server, ListeningServer):
                 server._driver_made(self, driver)
         return self._driver
+
+    def _leave_ended_loop(self) -> None:
+        """Forget a driver whose loop was closed without its end: nothing can be awaited there."""
+        driver = self._driver
+        if driver is not None and driver.abandon_with_loop():
+            self._driver = self._end_of_loop = None
+            self._driven.clear()
+            self._subscriptions.clear()
 
     async def _begun(self) -> ServiceDriver:
         """The driver, after it has begun to listen to announcements."""

@@ -95,6 +95,13 @@ class ServiceDriver(SubscriberDriver):
         finally:
             shared_discovery.leave(self._loop, self)
 
+    def abandon_with_loop(self) -> bool:
+        """Whether the loop of this driver is closed. If so, the driver is of no more use."""
+        ended = self._loop.is_closed()
+        if ended:
+            shared_discovery.forget(self._loop)
+        return ended
+
     def _search(self, target: str) -> None:
         shared_discovery.search(self._loop, self, target)
 

@@ -18,6 +18,8 @@ _DRIVERS: weakref.WeakKeyDictionary[Any, list[SubscriberDriver]] = weakref.WeakK
 
 def join(loop: Hashable, driver: SubscriberDriver) -> None:
     """Let ``driver`` hear the announcements of devices. Call :func:`leave` when it is closed."""
+    for ended in [each for each in _DRIVERS if each.is_closed()]:
+        forget(ended)
     drivers = _DRIVERS.setdefault(loop, [])
     drivers.append(driver)
     if drivers[0] is driver:
@@ -39,6 +41,11 @@ def leave(loop: Hashable, driver: SubscriberDriver) -> None:
         first.start(None, quiet=True)
         for other in others:
             first.share(other)
+
+
+def forget(loop: Hashable) -> None:
+    """``loop`` is closed, and none of its drivers has closed."""
+    _DRIVERS.pop(loop, None)
 
 
 def _is_open(driver: SubscriberDriver) -> bool:
