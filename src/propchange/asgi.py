@@ -25,7 +25,7 @@ from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.host import HostedDevice
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response, parse_address
-from propchange.core.wire.refusals import Part, Refusal
+from propchange.core.wire.refusals import CONNECTION_ENDED, Refusal, stalled, unread
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.reporting import logger_named
 from propchange.errors import RemoteProtocolError
@@ -212,7 +212,7 @@ class _ASGIExchange:
             finally:
                 stall.cancel()
             if message["type"] == "http.disconnect":
-                self._cut(Refusal(0, "its connection ended", "", Part.REST))
+                self._cut(CONNECTION_ENDED)
                 return False
             self._unread = more = message.get("more_body", False)
             body += message.get("body") or b""
@@ -236,8 +236,7 @@ class _ASGIExchange:
             raise RemoteProtocolError(reason, status=503)
 
     def _stalled(self) -> None:
-        reason = f"nothing more came for {self._limits.stall_seconds:g} s"
-        self._cut(Refusal(0, reason, "", Part.REST))
+        self._cut(stalled(self._limits.stall_seconds))
 
     def _cut(self, refusal: Refusal) -> None:
         """Report once that the request does not come whole."""
@@ -247,8 +246,7 @@ class _ASGIExchange:
 
     def _refused(self, error: RemoteProtocolError) -> Response:
         status, reason = error.status or 400, str(error)
-        parts = {413: Part.SIZE, 408: Part.REST, 503: Part.REST}
-        self._cut(Refusal(status, reason, "", parts.get(status, Part.FRAMING)))
+        self._cut(unread(status, reason))
         _logger.debug("a request from %s was refused: %s", self._request.peer, reason)
         return self._refusal(status)
 

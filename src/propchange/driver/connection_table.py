@@ -27,7 +27,7 @@ from propchange.core.wire.messages import (
     Response,
     address_block,
 )
-from propchange.core.wire.refusals import Part, Refusal
+from propchange.core.wire.refusals import CONNECTION_ENDED, Refusal
 from propchange.driver.connection_shares import ConnectionShares
 from propchange.driver.descriptors import DESCRIPTORS, fit
 from propchange.driver.reporting import Warnings, logger_named
@@ -397,7 +397,7 @@ class ConnectionTable:
                 self.history.ended_empty(peer, self.now())
             ended = "they ended without a request"
             if begun is not None:
-                self.cut(begun, Refusal(0, "its connection ended", "", Part.REST), peer, ended)
+                self.cut(begun, CONNECTION_ENDED, peer, ended)
             elif progress.wasted:
                 self.wasted(peer, ended, unreadable=progress.unreadable)
         self._shares.remove(peer.host)

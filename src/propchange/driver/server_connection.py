@@ -33,7 +33,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from propchange.core.wire.messages import Request, Response, address_block
-from propchange.core.wire.refusals import Part, Refusal
+from propchange.core.wire.refusals import Part, Refusal, stalled, unread
 from propchange.driver.answer_progress import AnswerProgress
 from propchange.driver.connection_table import (
     AcceptedConnection,
@@ -274,16 +274,14 @@ class ServerConnection:
         if self._deferred:  # this side is late, not the peer
             self._wait_in(self._table.reading, self._table.limits.read_seconds)
         else:
-            self._refuse(408, "the request was not complete in time", Part.REST)
+            self._refuse(unread(408, "the request was not complete in time"))
 
     def shed(self) -> None:
         """The connection holds too many bytes."""
         if self._finished or self._blocked or self._deferred or self._waiting:
             self.drop()
         else:
-            self._refuse(
-                503, "too many bytes of requests are under way; try again later", Part.REST
-            )
+            self._refuse(unread(503, "too many bytes of requests are under way; try again later"))
 
     def go_on(self) -> None:
         """The turn of this connection has come."""
@@ -307,9 +305,7 @@ class ServerConnection:
             return
         progress.reported = True
         if begun is not None and reads:
-            stalled = f"nothing more came for {table.limits.stall_seconds:g} s"
-            refusal = Refusal(0, stalled, "", Part.REST)
-            table.cut(begun, refusal, self.transport.peer, _STAY)
+            table.cut(begun, stalled(table.limits.stall_seconds), self.transport.peer, _STAY)
         else:
             table.wasted(self.transport.peer, _STAY, unreadable=progress.unreadable)
 
@@ -380,9 +376,7 @@ class ServerConnection:
             self.transport.resume_reading()
         if parser.error is not None:
             table.logger.debug("%s sent a malformed request: %s", self.transport.peer, parser.error)
-            status = parser.error.status or 400
-            part = Part.SIZE if status == 413 else Part.FRAMING
-            self._refuse(status, str(parser.error), part)
+            self._refuse(unread(parser.error.status or 400, str(parser.error)))
         elif self._peer_ended:
             if parser.in_message:
                 self._refuse_incomplete()
@@ -553,18 +547,18 @@ class ServerConnection:
         elif self._unsent and not (transport.unwritten() or transport.is_closing()):
             self._report_left(True)
 
-    def _refuse(self, status: int, reason: str, part: Part) -> None:
-        """Write the last answer, to a malformed or overdue request. ``part`` is the wrong part."""
+    def _refuse(self, refusal: Refusal) -> None:
+        """Write the last answer, to a malformed or overdue request."""
         table = self._table
-        table.report_refusal(self, Refusal(status, reason, "", part))
+        table.report_refusal(self, refusal)
         self.progress.asked = self._finished = True
-        response = table.refusal(status, self._parser.http_version)
+        response = table.refusal(refusal.status, self._parser.http_version)
         self._write(table.encode(response, head_only=False))
 
     def _refuse_incomplete(self) -> None:
         """Refuse the request in which the peer has ended its stream."""
         self._parser.end()
-        self._refuse(400, str(self._parser.error), Part.REST)
+        self._refuse(Refusal(400, str(self._parser.error), "", Part.REST))
 
     def _forget_requests(self) -> None:
         """Drop the requests that are not answered any more."""

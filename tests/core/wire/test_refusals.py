@@ -24,6 +24,7 @@ from propchange.core.subscriber.judge import (
 )
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import (
+    CONNECTION_ENDED,
     PRODUCT,
     UDA_VERSIONS,
     Part,
@@ -33,6 +34,8 @@ from propchange.core.wire.refusals import (
     judge_host,
     judge_size,
     refusal_response,
+    stalled,
+    unread,
 )
 from tests.core.judging import (
     CALLBACK,
@@ -450,3 +453,18 @@ def test_a_request_above_a_cap_is_refused_whoever_has_read_it(
 ) -> None:
     refusal = judge_size(Request("GET", target, headers, body), SMALL)
     assert (refusal and refusal.status) == refused
+
+
+@pytest.mark.parametrize(
+    ("status", "part"),
+    [(400, Part.FRAMING), (413, Part.SIZE), (408, Part.REST), (503, Part.REST)],
+)
+def test_the_status_of_a_request_that_was_not_read_tells_what_was_wrong_with_it(
+    status: int, part: Part
+) -> None:
+    assert unread(status, "why") == Refusal(status, "why", "", part)
+
+
+def test_a_request_that_does_not_come_whole_has_no_status() -> None:
+    assert stalled(4.5) == Refusal(0, "nothing more came for 4.5 s", "", Part.REST)
+    assert (CONNECTION_ENDED.status, CONNECTION_ENDED.part) == (0, Part.REST)

@@ -91,8 +91,23 @@ class Refusal(NamedTuple):
 HOST_MISSING = Refusal(400, "HOST is missing", _HTTP, Part.HOST)
 """The refusal of a request without HOST."""
 
+CONNECTION_ENDED = Refusal(0, "its connection ended", "", Part.REST)
+"""A request whose connection ended before it was whole. It has no answer."""
+
+_UNREAD_PARTS = {413: Part.SIZE, 408: Part.REST, 503: Part.REST}
+
 EMPTY = (b"CONTENT-LENGTH", b"0")
 """The field of a response without a body."""
+
+
+def unread(status: int, reason: str) -> Refusal:
+    """The refusal of a request that could not be parsed, or was not received whole."""
+    return Refusal(status, reason, "", _UNREAD_PARTS.get(status, Part.FRAMING))
+
+
+def stalled(seconds: float) -> Refusal:
+    """Reports a request of which no byte has come for ``seconds``. It may still come whole."""
+    return Refusal(0, f"nothing more came for {seconds:g} s", "", Part.REST)
 
 
 def judge_host(request: Request, extra: frozenset[str]) -> Refusal | None:
