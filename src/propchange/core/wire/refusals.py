@@ -106,7 +106,7 @@ def unread(status: int, reason: str) -> Refusal:
 
 
 def stalled(seconds: float) -> Refusal:
-    """Reports a request of which no byte has come for ``seconds``. It may still come whole."""
+    """The report of a request of which no byte has come for ``seconds``. It has no answer yet."""
     return Refusal(0, f"nothing more came for {seconds:g} s", "", Part.REST)
 
 

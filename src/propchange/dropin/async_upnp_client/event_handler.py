@@ -354,7 +354,7 @@ class UpnpEventHandler:
         return self._driver
 
     def _leave_ended_loop(self) -> None:
-        """Forget a driver whose loop was closed without its end: nothing can be awaited there."""
+        """Forget the driver if its loop was closed before it: nothing can be awaited there."""
         driver = self._driver
         if driver is not None and driver.abandon_with_loop():
             self._driver = self._end_of_loop = None

@@ -96,7 +96,8 @@ class ServiceDriver(SubscriberDriver):
             shared_discovery.leave(self._loop, self)
 
     def abandon_with_loop(self) -> bool:
-        """Whether the loop of this driver is closed. If so, the driver is of no more use."""
+        """Leave the shared discovery if the loop of this driver is closed. Returns whether it is:
+        then the driver is of no more use."""
         ended = self._loop.is_closed()
         if ended:
             shared_discovery.forget(self._loop)

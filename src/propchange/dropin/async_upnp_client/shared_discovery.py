@@ -29,7 +29,8 @@ def join(loop: Hashable, driver: SubscriberDriver) -> None:
 
 
 def leave(loop: Hashable, driver: SubscriberDriver) -> None:
-    """``driver`` has closed."""
+    """Let ``driver``, which has closed, hear no more. If it had the sockets, the next driver opens
+    them."""
     drivers = _DRIVERS.get(loop, [])
     if driver not in drivers:
         return
@@ -44,7 +45,7 @@ def leave(loop: Hashable, driver: SubscriberDriver) -> None:
 
 
 def forget(loop: Hashable) -> None:
-    """``loop`` is closed, and none of its drivers has closed."""
+    """Forget the drivers of ``loop``, which was closed before they were."""
     _DRIVERS.pop(loop, None)
 
 
