@@ -767,6 +767,35 @@ async def test_a_grant_without_a_sid_is_a_failure(
         await end(subscription)
 
 
+async def test_a_player_that_does_not_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "LIMITS", replace(listening.LIMITS, request_seconds=0.3))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        player: Any = Player(*silent.getsockname())
+        with pytest.raises(TimeoutError):
+            await player.renderingControl.subscribe()
+        await events_asyncio.event_listener.async_stop()
+
+
+def test_unsubscribing_after_a_loop_that_was_closed_without_its_end_does_not_raise() -> None:
+    kept = []
+
+    async def program() -> None:
+        async with SonosLike() as device:
+            kept.extend(await subscribed(device))
+
+    async def other_program() -> None:
+        await kept[0].unsubscribe(strict=False)
+        assert not events_asyncio.event_listener.live
+        await events_asyncio.event_listener.async_stop()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(program())
+    loop.close()
+    asyncio.run(other_program())
+    assert not kept[0].is_subscribed
+    assert events_asyncio.subscriptions_map.count == 0
+
+
 async def test_a_subscribe_that_is_stopped_raises_an_exception_of_aiohttp() -> None:
     async with SonosLike() as device:
         future = player_of(device).renderingControl.subscribe()

@@ -22,7 +22,7 @@ from async_upnp_client.exceptions import (
 
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.local_addresses import LocalAddress
-from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.protocol import SubscriberProtocol
@@ -371,7 +371,10 @@ class ServiceSubscription(DrivenSubscription[Service]):
             if handler is not None:
                 handler._forget(self)
         elif status is Status.REFUSED:
-            self._settle(UpnpConnectionError(change.reason))
+            # Else the request has ended before, with an exception of its own.
+            no_answer = change.cause is Cause.UNREACHABLE
+            failure = UpnpConnectionTimeoutError if no_answer else UpnpConnectionError
+            self._settle(failure(change.reason))
         elif status is Status.ACTIVE:
             self._works = True
         elif self._works:

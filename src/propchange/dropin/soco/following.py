@@ -18,7 +18,7 @@ from soco.events_base import Event as SoCoEvent
 from soco.events_base import parse_event_xml
 
 from propchange.core.subscriber.event_queue import EventQueue
-from propchange.core.subscriber.events import Event, Status, StatusChange
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.judge import granted_sid
 from propchange.core.subscriber.outcomes import Granted
 from propchange.core.subscriber.requests import OutgoingRequest, RequestKind
@@ -155,6 +155,10 @@ class Following(DrivenSubscription[Any]):
         else:
             self._end()
 
+    def abandon(self) -> None:
+        """The loop was closed, and nothing can be awaited there any more."""
+        self._end()
+
     def _dropped(self) -> None:
         if not self.ended.done() and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.close)
@@ -258,9 +262,11 @@ class Following(DrivenSubscription[Any]):
             if outcome.status is Status.CLOSED:
                 self._end()
             elif outcome.status is Status.REFUSED and not self.first_grant.done():
-                failure = self.failure or aiohttp.ClientConnectionError(
-                    f"{self.url}: {outcome.reason}"
-                )
+                said = f"{self.url}: {outcome.reason}"
+                if outcome.cause is Cause.UNREACHABLE:  # else the request has ended before
+                    failure = self.failure or TimeoutError(said)
+                else:
+                    failure = self.failure or aiohttp.ClientConnectionError(said)
                 self.first_grant.set_exception(failure)
         else:
             assert self._queue is not None

@@ -177,6 +177,9 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         following = self._following
         if self._has_been_unsubscribed or following is None or following._record is None:
             return
+        if following.loop.is_closed():
+            following.abandon()
+            return
         was_told = following.told
         following.close()
         await asyncio.shield(following.ended)
