@@ -116,6 +116,19 @@ async def test_a_request_is_judged_as_by_our_own_listener(
         assert await send(server, **{"sid": sid, **changes}) == status
 
 
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]")],
+)
+async def test_host_may_be_the_address_without_its_port(address: str, host: str) -> None:
+    """Some devices leave out the port. The library does not read HOST."""
+    device, events = LibraryDevice(), []
+    async with serving(address, 0, device=device) as server:
+        sid, _service = await subscribe(server.event_handler, device, events)
+        assert await send(server, sid, host=host) == 200
+        assert await send(server, sid, seq=1, host="page.example") == 400
+
+
 async def test_a_message_above_the_cap_is_refused_before_it_is_read() -> None:
     async with serving() as server:
         reader, writer = await asyncio.open_connection(server.listen_host, server.listen_port)

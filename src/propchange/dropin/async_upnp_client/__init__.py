@@ -55,8 +55,9 @@ SSDP, a restart is known at the next renewal. The module searches only for a fol
 which a request has failed, once.
 
 ``AiohttpNotifyServer`` has the caps and guards of a propchange listener. HOST of an event must be
-the address and port of the connection, or the authority of ``callback_url``; ``install(hosts=…)``
-adds names, for a proxy that changes HOST. A web page cannot send an event (Origin).
+the address of the listener, with any port or none, or the authority of ``callback_url``;
+``install(hosts=…)`` adds names, for a proxy that changes HOST. A web page cannot send an event
+(Origin).
 """
 
 try:

@@ -23,7 +23,7 @@ from async_upnp_client.event_handler import UpnpNotifyServer, default_on_pre_not
 
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.local_addresses import interface_kind
+from propchange.core.local_addresses import address_of, interface_kind
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_sid
@@ -437,8 +437,13 @@ def policy_for(callback_url: str, *, placed: bool) -> tuple[SubscriberPolicy, st
     https, is put into CALLBACK as it is."""
     parts = urlsplit(callback_url)
     host, port = parts.hostname or "localhost", parts.port
+    hosts = SETTINGS.hosts
+    address = host.partition("%")[0]
+    if address_of(address) is not None:
+        # Some devices leave out the port. DNS rebinding has a name here, and no address.
+        hosts |= {f"[{address}]" if ":" in address else address}
     # The library reads no SEQ.
-    make = partial(SubscriberPolicy, uda="1.0", hosts=SETTINGS.hosts, any_seq=True)
+    make = partial(SubscriberPolicy, uda="1.0", hosts=hosts, any_seq=True)
     with contextlib.suppress(ValueError):
         if placed or ip_address(host).is_unspecified:
             return make(callback_port=port or None, shared_path=parts.path or "/"), None
