@@ -776,6 +776,8 @@ async def test_a_player_that_does_not_answer_is_a_timeout(monkeypatch: pytest.Mo
         await events_asyncio.event_listener.async_stop()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_unsubscribing_after_a_loop_that_was_closed_without_its_end_does_not_raise() -> None:
     kept = []
 
@@ -794,6 +796,8 @@ def test_unsubscribing_after_a_loop_that_was_closed_without_its_end_does_not_rai
     asyncio.run(other_program())
     assert not kept[0].is_subscribed
     assert events_asyncio.subscriptions_map.count == 0
+    kept.clear()
+    gc.collect()  # the sockets of that loop
 
 
 async def test_a_subscribe_that_is_stopped_raises_an_exception_of_aiohttp() -> None:
