@@ -14,8 +14,8 @@ control_point = ControlPoint(listen=False, callback_url=f"http://{address}:{port
 
 async def receive(received: web.Request) -> web.Response:
     method, path, headers = received.method, received.raw_path, received.raw_headers
-    names = ("peername", "sockname")
-    peer, local = (Endpoint.of(*received.get_extra_info(name)[:2]) for name in names)
+    ends = [received.get_extra_info(name) for name in ("peername", "sockname")]
+    peer, local = (Endpoint.of(*end[:2]) if end else None for end in ends)
     request = Request(method, path, headers, await received.read(), peer=peer, local=local)
     response = control_point.receive(request)
     pairs = [(name.decode(), value.decode("latin-1")) for name, value in response.headers]

@@ -17,8 +17,8 @@ hosted = host(device, listen=False, url=f"http://{address}:{port}/upnp")
 
 async def receive(received: web.Request) -> web.StreamResponse:
     method, path, headers = received.method, received.raw_path, received.raw_headers
-    names = ("peername", "sockname")
-    peer, local = (Endpoint.of(*received.get_extra_info(name)[:2]) for name in names)
+    ends = [received.get_extra_info(name) for name in ("peername", "sockname")]
+    peer, local = (Endpoint.of(*end[:2]) if end else None for end in ends)
     request = Request(method, path, headers, await received.read(), peer=peer, local=local)
     answer = hosted.receive(request)
     response = answer if isinstance(answer, Response) else await answer

@@ -85,6 +85,24 @@ async def test_the_application_of_aiohttp_passes_requests_on(wire: Any) -> None:
     await runner.cleanup()
 
 
+async def test_the_application_of_aiohttp_works_behind_a_unix_socket(tmp_path: Path) -> None:
+    from aiohttp import ClientSession, UnixConnector, web
+
+    members = run(PROGRAMS[2])
+    runner = web.AppRunner(members["app"])
+    await runner.setup()
+    socket = str(tmp_path / "events.sock")
+    await web.UnixSite(runner, socket).start()
+    headers = dict(NOTIFY) | {"HOST": "127.0.0.1:8000"}
+    async with (
+        members["control_point"],
+        ClientSession(connector=UnixConnector(socket)) as session,
+        session.request("NOTIFY", "http://a/events/x", headers=headers) as answer,
+    ):
+        assert answer.status == 412
+    await runner.cleanup()
+
+
 def test_each_program_of_the_page_has_a_test() -> None:
     assert len(PROGRAMS) == 3
 

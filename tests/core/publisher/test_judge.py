@@ -236,8 +236,9 @@ def test_without_the_address_of_the_subscriber_its_callback_cannot_be_judged(
     assert refused.status == 412
     assert refused.reason == (
         "the address of the subscriber is not known, because the web server or a proxy of this "
-        "machine does not pass it on, so the callback cannot be judged; the setting "
-        'callbacks="any" of the device allows it'
+        "machine does not pass it on, so the callback cannot be judged; let the proxy set "
+        'X-Forwarded-For and the web server read it, or the setting callbacks="any" of the device '
+        "allows it"
     )
 
 

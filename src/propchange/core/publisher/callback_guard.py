@@ -83,7 +83,8 @@ def judge_callbacks(
     if peer is None and policy != "any":
         raise _refusal(
             "the address of the subscriber is not known, because the web server or a proxy of this "
-            f"machine does not pass it on, so the callback cannot be judged; {_ALLOW}",
+            "machine does not pass it on, so the callback cannot be judged; let the proxy set "
+            f"X-Forwarded-For and the web server read it, or {_ALLOW}",
             _SEGMENT,
         )
     if own_port is None and local is not None:
