@@ -144,7 +144,8 @@ class Subscription(SubscriptionView, Generic[S_co]):
 
     @property
     def merged(self) -> int:
-        """How many events were merged into others because the application was slow."""
+        """How many events were merged into others, because the application was slow or because of
+        ``minimum_interval``."""
         return self._subscription.merged
 
     def diagnose(self) -> Diagnosis:
