@@ -8,16 +8,13 @@ As root, from the root of the repository. It takes a few minutes; most of them a
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab.fault_playing import play_all
 from lab.faults.measuring import Measured, measure
 from lab.faults.plays import FAULTS, Fault
 from lab.faults.table import side_by_side, told
 from lab.peers import C_DEVICES, CANNOT, CONTROL_POINTS
-from lab.programs import Missing
 
 PAGE = Path(__file__).parents[2] / "docs" / "recovery.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
@@ -54,17 +51,7 @@ def main() -> None:
         able = [each for each in able if (stack, each) not in CANNOT]
         return measure(fault, stack, able, duration=wanted.duration, patience=wanted.patience)
 
-    began = time.monotonic()
-    played: list[Measured] = []
-    with ThreadPoolExecutor(wanted.jobs) as jobs:
-        for job in [jobs.submit(play, *each) for each in plays]:
-            try:
-                played += job.result()
-            except Missing as error:
-                jobs.shutdown(cancel_futures=True)
-                sys.exit(str(error))
-            print(".", end="", file=sys.stderr, flush=True)
-    print(f" {len(plays)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    played = play_all(play, plays, wanted.jobs)
     # What is told differs little from one time to the next: the first is enough for people.
     once = [
         each

@@ -7,12 +7,12 @@ import itertools
 import json
 import random
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from lab import peers
+from lab.fault_playing import FaultTime
 from lab.networks import Network
 from lab.programs import Program
 
@@ -73,7 +73,7 @@ class Follower:
         ]
 
 
-class Bench:
+class Bench(FaultTime):
     """A device host and a control-point host at one switch.
 
     Entered, all control points have the state of the device, which has two variables. Faults are
@@ -98,7 +98,6 @@ class Bench:
         self._values = itertools.count(1)
         self._programs = itertools.count()
         self.state: State = {"Value": "0", "Mark": "0"}
-        self.began = self.ended = 0.0
         self.port = 49152
         self.address = DEVICE
         self.followers: dict[str, Follower] = {}
@@ -179,25 +178,3 @@ class Bench:
         """Whether all control points have this state, in ``seconds`` at most."""
         followers = self.followers.values()
         return self.wait_until(lambda: all(each.state == state for each in followers), seconds)
-
-    # --- the fault ---
-
-    def wait(self, seconds: float) -> None:
-        """Let the fault last."""
-        time.sleep(seconds)
-
-    def wait_until(self, happens: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something happens, and give whether it has, in ``seconds`` at most."""
-        deadline = time.monotonic() + seconds
-        while not happens():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
-
-    @contextlib.contextmanager
-    def fault(self) -> Iterator[None]:
-        """The fault begins when this is entered and is over when it is left."""
-        self.began = time.monotonic()
-        yield
-        self.ended = time.monotonic()

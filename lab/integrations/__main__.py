@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lab.fault_playing import play_all
 from lab.integrations.bench import PROGRAMS
 from lab.integrations.devices import DEVICES
 from lab.integrations.measuring import Measured, measure, scripted
 from lab.integrations.plays import DURATION, DURATIONS, FAULTS, ON_DEVICES, Fault
 from lab.integrations.table import side_by_side
-from lab.programs import Missing
 
 PAGE = Path(__file__).parents[2] / "docs" / "home-assistant.md"
 RENDERERS = ("dlna_dmr", "samsungtv", "music_assistant", "raw_handler")
@@ -68,17 +66,7 @@ def main() -> None:
         every = 6.0 if wanted.devices else 1.0  # not above volume 100
         return measure(fault, both, make, patience=wanted.patience, every=every)
 
-    began = time.monotonic()
-    played: list[Measured] = []
-    with ThreadPoolExecutor(wanted.jobs) as jobs:
-        for job in [jobs.submit(play, *each) for each in plays]:
-            try:
-                played += job.result()
-            except Missing as error:
-                jobs.shutdown(cancel_futures=True)
-                sys.exit(str(error))
-            print(".", end="", file=sys.stderr, flush=True)
-    print(f" {len(plays)} faults in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    played = play_all(play, plays, wanted.jobs)
     versions = (
         f"async-upnp-client {version('async-upnp-client')}, propchange {version('propchange')}"
     )

@@ -8,11 +8,11 @@ import itertools
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from lab.fault_playing import FaultTime
 from lab.networks import Host, Network
 from lab.programs import Missing, Program
 
@@ -135,7 +135,7 @@ class ScriptedRenderer:
         return dict(self.ask("counts"))
 
 
-class Bench:
+class Bench(FaultTime):
     """A device host and a host of programs at one switch.
 
     Entered, all programs have the state of the device by events. Faults are played within
@@ -149,7 +149,6 @@ class Bench:
         self._make = make
         self._exit = contextlib.ExitStack()
         self._numbers = itertools.count()
-        self.began = self.ended = 0.0
         self.followers: list[Follower] = []
 
     def __enter__(self) -> Self:
@@ -199,23 +198,3 @@ class Bench:
     def all_right(self, state: State) -> bool:
         """Whether all programs have this state."""
         return all(each.is_right(state) for each in self.followers)
-
-    def wait(self, seconds: float) -> None:
-        """Let the fault last."""
-        time.sleep(seconds)
-
-    def wait_until(self, happens: Callable[[], bool], seconds: float) -> bool:
-        """Wait until something happens, and give whether it has, in ``seconds`` at most."""
-        deadline = time.monotonic() + seconds
-        while not happens():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
-
-    @contextlib.contextmanager
-    def fault(self) -> Iterator[None]:
-        """The fault begins when this is entered and is over when it is left."""
-        self.began = time.monotonic()
-        yield
-        self.ended = time.monotonic()
