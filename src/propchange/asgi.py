@@ -27,7 +27,7 @@ from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint, Request, Response, parse_address
 from propchange.core.wire.refusals import CONNECTION_ENDED, Refusal, stalled, unread
 from propchange.driver.passed_bodies import PassedBodies
-from propchange.driver.reporting import logger_named
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.errors import RemoteProtocolError
 from propchange.http.encode import response_headers
 from propchange.http.passed_head import judge_passed_head
@@ -71,9 +71,14 @@ def application(of: ControlPoint | HostedDevice) -> Application:
             f"{of!r} does not know where your web server is: give it listen=False and {missing}"
         )
 
+    warnings = Warnings(_logger)
+
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
+            if of._passed_bodies is None:
+                line = f"requests are answered with 503 until the program enters {of!r}: async with"
+                warnings.warn("not entered", line)
             await _ASGIExchange(of, scope, receive, send).run()
         elif kind == "lifespan":
             await _run_lifespan(of, receive, send)

@@ -476,9 +476,14 @@ async def test_an_answer_that_no_peer_reads_is_given_up(raw_subscriber: Any) -> 
 
 
 @pytest.mark.parametrize("of", [ControlPoint(listen=False, callback_url=URL), hosted()[1]])
-async def test_before_it_is_entered_each_request_is_answered_503(of: Any) -> None:
-    answer = await call(application(of), get())
-    assert answer.status == 503
+async def test_before_it_is_entered_each_request_is_answered_503(
+    of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = application(of)
+    answer = await call(app, get())
+    assert (await call(app, get())).status == answer.status == 503
+    [line] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert line == f"requests are answered with 503 until the program enters {of!r}: async with"
     assert answer.headers == {b"content-length": b"0", b"connection": b"close"}
 
 
