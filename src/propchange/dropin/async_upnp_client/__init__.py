@@ -36,6 +36,7 @@ the device moves                          its description is read at the new URL
                                           program's UpnpDevice are changed to it, and the
                                           subscription is made afresh there
 ``UpnpDevice.reinit`` by the program      the next SUBSCRIBE goes to the new URL
+                                          (a renewal, still to the former one)
 the address of a notify server is gone    it also listens at the address that leads to the device,
                                           and fresh subscriptions name that, unless the program has
                                           given a ``callback_url``
