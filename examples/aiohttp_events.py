@@ -26,7 +26,7 @@ async def main() -> None:
     app = web.Application(client_max_size=control_point.limits.body_bytes)
     app.router.add_route("*", "/events/{token}", receive)
     async with control_point:
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, address, port).start()
         device = await control_point.device(description_url)

@@ -28,6 +28,8 @@ async def receive(received: web.Request) -> web.StreamResponse:
         await written.prepare(received)
         await written.write_eof()
         sent = True
+    except ConnectionError:
+        pass  # the peer has gone
     finally:
         (hosted.response_sent if sent else hosted.response_lost)(response)
     return written
@@ -37,7 +39,7 @@ async def main() -> None:
     app = web.Application()
     app.router.add_route("*", "/upnp/{path:.*}", receive)
     async with hosted:
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, auto_decompress=False)
         await runner.setup()
         await web.TCPSite(runner, address, port).start()
         print(hosted.description_url, flush=True)
