@@ -454,6 +454,21 @@ async def test_an_infinite_grant_is_the_duration_that_was_asked_for() -> None:
         assert await program.handler.async_resubscribe("uuid:1", timedelta.max) == granted
 
 
+async def test_a_device_that_the_program_has_moved_is_subscribed_to_at_its_new_url(
+    until: Until,
+) -> None:
+    async with running() as program:
+        sid = await program.subscribe()
+        device = program.service.device.root_device
+        device.device_info = device.device_info._replace(url="http://10.0.0.8:1400/device.xml")
+        assert (await program.handler.async_resubscribe(sid))[0] == sid
+        assert not program.device.sent("RENEW")
+        assert program.device.sent("SUBSCRIBE")[-1].url.startswith("http://10.0.0.8:1400/")
+        await program.handler.async_resubscribe(sid)
+        assert len(program.device.sent("RENEW")) == 1
+        assert program.handler.service_for_sid(sid) is program.service
+
+
 async def test_new_objects_of_a_device_take_the_place_of_those_that_were_told_lost(
     until: Until,
 ) -> None:

@@ -35,8 +35,8 @@ no initial event after the grant          a warning in the log that says why, an
 the device moves                          its description is read at the new URL, the URLs of the
                                           program's UpnpDevice are changed to it, and the
                                           subscription is made afresh there
-``UpnpDevice.reinit`` by the program      the next SUBSCRIBE goes to the new URL
-                                          (a renewal, still to the former one)
+``UpnpDevice.reinit`` by the program      the next SUBSCRIBE goes to the new URL, and
+                                          ``async_resubscribe`` sends one
 the address of a notify server is gone    it also listens at the address that leads to the device,
                                           and fresh subscriptions name that, unless the program has
                                           given a ``callback_url``

@@ -249,6 +249,10 @@ class UpnpEventHandler:
 
         Raises UpnpResponseError, UpnpSIDError, UpnpConnectionError, or what the requester raises.
         """
+        subscription = await self._subscribed(service, timeout)
+        return subscription.alias, subscription.duration(timeout)
+
+    async def _subscribed(self, service: UpnpService, duration: timedelta) -> ServiceSubscription:
         driver = await self._begun()
         device = self._device_of(driver, service)
         subscription = ServiceSubscription(
@@ -257,8 +261,8 @@ class UpnpEventHandler:
             service,
             handler=self,
         )
-        await subscription.subscribe(int(timeout.total_seconds()))
-        return subscription.alias, subscription.duration(timeout)
+        await subscription.subscribe(int(duration.total_seconds()))
+        return subscription
 
     async def async_resubscribe(
         self,
@@ -275,8 +279,13 @@ class UpnpEventHandler:
         sid = subscription.alias
         if isinstance(service_or_sid, str) and service_or_sid in self._subscriptions:
             sid = service_or_sid
+        service = subscription.owner()
         try:
-            await subscription.renew(int(timeout.total_seconds()))
+            if service is not None and service.event_sub_url != subscription.subscribed_url:
+                # The program has given its device another URL (UpnpDevice.reinit).
+                subscription = await self._subscribed(service, timeout)
+            else:
+                await subscription.renew(int(timeout.total_seconds()))
         except Exception:
             for alias in self._aliases(subscription):
                 self._subscriptions.pop(alias, None)

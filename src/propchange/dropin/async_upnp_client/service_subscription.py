@@ -120,6 +120,7 @@ class ServiceDriver(SubscriberDriver):
             description = await self.documents.description(device.url)
             same_service(description, service.description)  # raises for another device
             device._relocate(description)
+        subscription.subscribed_url = service.event_url
         self.protocol.described(
             request, service.event_url, None, self.now(), owes_event=service._owes_event
         )
@@ -232,6 +233,8 @@ class ServiceSubscription(DrivenSubscription[Service]):
         self.owner = weakref.ref(owner, self._owner_dropped)
         self.alias = ""
         """The SID that the program knows: that of the first grant."""
+        self.subscribed_url = owner.event_sub_url
+        """The event URL that was subscribed to last."""
         self._handler = weakref.ref(handler)
         self._waiting: set[asyncio.Future[None]] = set()
         self._parting: asyncio.Future[None] | None = None
