@@ -81,6 +81,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if wanted & marked[item]]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tests of one `xdist_group` share a port or a fixture. pytest-xdist adds the group to their
+    ids, and does so with some versions of pytest alone."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or not session.config.getoption("loadgroup"):
+        return
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if any("@" not in item.nodeid for item in grouped):
+        raise pytest.UsageError("pytest-xdist groups no tests with this version of pytest")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an `async def` test in a loop of its own, for 20 seconds unless it is marked `timeout`.

@@ -876,7 +876,7 @@ async def test_a_subscriber_that_never_answers_delays_no_other(
     """The others have had everything before its first attempt is over; then it gets on too."""
     seen: list[object] = []
 
-    limits = Limits(attempt_seconds=0.5, message_seconds=1.0)
+    limits = Limits(attempt_seconds=2.0, message_seconds=4.0)
     async with (
         raw_subscriber(status=None) as mute,
         raw_subscriber() as subscriber,

@@ -96,7 +96,7 @@ def watched(start: Start, device: subprocess.Popen[str], *watcher: str) -> list[
     url = device.stdout.readline().strip()
     watch = start(*watcher, url)
     out, errors = watch.communicate(timeout=30)
-    assert watch.returncode == 0
+    assert watch.returncode == 0, errors
     assert complaints(errors) in ("", STATUSES)
     _, errors = device.communicate(timeout=30)
     assert (device.returncode, complaints(errors)) == (0, "")
