@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,6 +63,9 @@ def _unknown(ids: set[str]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A job in the background ignores SIGINT, and so would the programs that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32":
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
@@ -84,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Tests of one `xdist_group` share a port or a fixture. pytest-xdist adds the group to their
     ids, and does so with some versions of pytest alone."""
-    if "PYTEST_XDIST_WORKER" not in os.environ or not session.config.getoption("loadgroup"):
+    if not hasattr(session.config, "workerinput") or not session.config.getoption("loadgroup"):
         return
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
     if any("@" not in item.nodeid for item in grouped):

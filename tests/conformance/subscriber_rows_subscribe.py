@@ -352,7 +352,7 @@ _ANSWERS = (
         Sees((Status("subscribing", "unreachable"),)),
         Send(notify()),
         Sees((ACTIVE, Told(0, {"Temperature": "20"}, initial=True))),
-        limits={"request_seconds": 0.3, **_SOON},
+        limits={"request_seconds": 1.5, **_SOON},
         not_on=_EVENT_TELLS_ANSWERS,
     ),
 )

@@ -30,8 +30,9 @@ _EXIT_SECONDS = 5.0
 """Seconds that the end of the program waits for what was not closed: UNSUBSCRIBE and ssdp:byebye
 take two. A function of the program that blocks the loop must not keep the program from ending."""
 
-_SLICE = 0.2 if sys.platform == "win32" else inf
-"""Seconds of one wait. On Windows Ctrl-C does not end a wait."""
+_SLICE = 0.2 if sys.platform == "win32" else 1.0
+"""Seconds of one wait. On Windows Ctrl-C does not end a wait. Elsewhere it does, except if it comes
+in the instant in which the wait begins."""
 
 _LOOPS: WeakSet[object] = WeakSet()
 """The loops of all threads."""
@@ -97,7 +98,7 @@ class Call:
         left = min(_SLICE, until - monotonic())
         while True:
             with contextlib.suppress(Empty):
-                self._ends.get(timeout=left if left < inf else None)
+                self._ends.get(timeout=left)
                 return True
             left = min(_SLICE, until - monotonic())
             if left <= 0:
