@@ -62,9 +62,9 @@ def measure(
             bench.wait(every)
             if all_are_back():
                 break
-        # And who is back follows.
+        # And who is back follows. A device that was cut off may wait before it connects again.
         last = bench.device.change()
-        bench.wait_until(lambda: bench.all_right(last), 2)
+        bench.wait_until(lambda: bench.all_right(last), 10)
         watched = time.monotonic() - bench.ended
         lasted, asked = time.monotonic() - entered, bench.device.asked()
         measured = []
