@@ -17,8 +17,8 @@ from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.values.lastchange import LastChangeEntry, format_lastchange
 from propchange.core.wire.messages import Response
 from propchange.core.wire.propertyset import parse_propertyset
+from propchange.dropin.soco.event_body import body_of, read
 from propchange.dropin.soco.failures import as_aiohttp
-from propchange.dropin.soco.reading import body_of, read
 from propchange.errors import ConnectionFailed, DescriptionError, RemoteProtocolError, TimedOut
 
 RCS = "urn:schemas-upnp-org:metadata-1-0/RCS/"

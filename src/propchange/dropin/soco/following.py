@@ -27,8 +27,8 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.reporting import repr_of
 from propchange.driver.runtime import settle
+from propchange.dropin.soco.event_body import READS_FILES, body_of, read
 from propchange.dropin.soco.failures import as_aiohttp
-from propchange.dropin.soco.reading import READS_FILES, body_of, read
 from propchange.errors import RemoteProtocolError
 
 _TOLD_AT = 0.85
