@@ -241,7 +241,8 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Announces:
     """The peer hears ``kind`` for each of ``targets``, each ``least`` to ``most`` times, and for no
-    others; ``then`` are the seconds in which more could come. ``headers`` are those that the row
+    others. The peer waits ``within`` seconds for them, so long that only a device that says nothing
+    is late. ``then`` are the seconds in which more could come. ``headers`` are those that the row
     expects besides or instead of the usual ones; None: it is not there. ``learn``: the values of
     BOOTID, CONFIGID and the signature become names of the row; else they are the known ones."""
 
@@ -250,7 +251,7 @@ class Announces:
     least: int = 1
     most: int = 3
     host: str = "near"
-    within: float = 3.0
+    within: float = 20.0
     then: float = 0.4
     headers: Headers = field(default_factory=dict)
     learn: bool = False

@@ -125,7 +125,7 @@ ANNOUNCED = (
             Begin({"max_age": 5}),
             replace(FIRST, headers={"CACHE-CONTROL": "max-age=5"}),
             Pause(1.0),
-            Announces("ssdp:alive", most=1, within=3.0, headers={"CACHE-CONTROL": "max-age=5"}),
+            Announces("ssdp:alive", most=1, within=4.0, headers={"CACHE-CONTROL": "max-age=5"}),
         ),
         rule="UDA 2.0 §1.2.2",
         families=EVERYWHERE,
@@ -174,7 +174,7 @@ LEFT = (
         SsdpRow(
             f"a device of UDA {uda} says byebye for each target, with each header and no others",
             ("NLS-01",),
-            (*BEGUN, Stop(), Announces("ssdp:byebye", within=1.0)),
+            (*BEGUN, Stop(), Announces("ssdp:byebye")),
             uda=uda,
             rule=paragraph(uda, "byebye"),
             families=EVERYWHERE,
@@ -187,8 +187,8 @@ LEFT = (
         (
             *BEGUN,
             Stop(),
-            Announces("ssdp:byebye", within=1.0),
-            Announces("ssdp:byebye", within=1.0, host="far"),
+            Announces("ssdp:byebye"),
+            Announces("ssdp:byebye", host="far"),
         ),
         rule="UDA 2.0 §1.2.3",
         families=EVERYWHERE,
@@ -199,7 +199,7 @@ LEFT = (
         (
             *BEGUN,
             Stop(),
-            Announces("ssdp:byebye", within=1.0),
+            Announces("ssdp:byebye"),
             Silence(),
             Search(search()),
         ),
