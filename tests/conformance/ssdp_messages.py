@@ -260,8 +260,9 @@ class Announces:
 @dataclass(frozen=True, slots=True)
 class Search:
     """The peer sends a search, and gets exactly ``answers``: the ST and the USN of each. ``within``
-    are the seconds in which they come. ``to``: ``group``, or ``port``, the one for unicast
-    searches. ``source``: the address that it comes from, where it is not the peer's."""
+    are the seconds in which they come, and in which no other may. ``to``: ``group``, or ``port``,
+    the one for unicast searches. ``source``: the address that it comes from, where it is not the
+    peer's."""
 
     data: str
     answers: tuple[tuple[str, str], ...] = ()
