@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -119,7 +120,7 @@ def test_the_contract_in_the_notes_names_the_methods_of_each_protocol_object():
     table = ARCHITECTURE.partition("## The contract of a protocol object")[2].partition("\n\n- ")[0]
     rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \|$", table)
     assert len(rows) >= 5
-    classes = {**vars(propchange.core), "Announcements": Announcements}
+    classes = {**dict(inspect.getmembers(propchange.core)), "Announcements": Announcements}
     for name, given, taken in rows:
         methods = re.findall(r"`(\w+)`", given + taken)
         assert methods
