@@ -7,14 +7,10 @@ be built the tests skip and say why, and fail with CI=true.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import queue
-import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +19,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from lab.programs import free_port
+from lab import cohen3_environment
+from lab.programs import Missing, free_port
 
 HERE = Path(__file__).parent
 COHEN3 = HERE / "cohen3"
@@ -31,16 +28,6 @@ SOURCES = HERE.parents[1] / "src"
 PATIENCE = 60.0
 """Seconds to wait for an answer before the test fails. They take milliseconds on an
 idle machine, and it may not be idle."""
-
-# What Python 3.10 took out of `collections`, for the package that Cohen3's events stand on.
-SHIM = """
-import collections
-import collections.abc
-
-for name in collections.abc.__all__:
-    if not hasattr(collections, name):
-        setattr(collections, name, getattr(collections.abc, name))
-"""
 
 
 def missing(why: str, *, wanted: str = "environment with Cohen3") -> NoReturn:
@@ -50,53 +37,13 @@ def missing(why: str, *, wanted: str = "environment with Cohen3") -> NoReturn:
     pytest.skip(reason)  # there is no registry here; never with CI=true
 
 
-def python_3_11() -> str:
-    if sys.version_info[:2] == (3, 11):
-        return sys.executable
-    found = shutil.which("python3.11")
-    if found is None:
-        missing("Twisted 21.7 is tested on Python 3.11 only, and there is no python3.11")
-    return found
-
-
-def build(folder: Path) -> None:
-    """Create the environment in ``folder``; a failure leaves no folder."""
-    building = folder.with_name(f"{folder.name}.{os.getpid()}")
-    commands = [
-        [python_3_11(), "-m", "venv", str(building)],
-        [
-            str(building / "bin" / "python"),
-            *("-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
-            *("--require-hashes", "-r", str(COHEN3 / "requirements.txt")),
-        ],
-    ]
-    try:
-        for command in commands:
-            made = subprocess.run(command, capture_output=True, text=True, check=False)
-            if made.returncode:
-                last = (made.stderr.strip() or made.stdout.strip() or "?").splitlines()[-1]
-                missing(last)
-        packages = next((building / "lib").glob("python3.*/site-packages"))
-        (packages / "sitecustomize.py").write_text(SHIM)
-        # A virtual environment keeps working where it is moved, but for its scripts.
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def cohen3_python() -> Path:
     """The Python of an environment that has Cohen3."""
-    pins = (COHEN3 / "requirements.txt").read_bytes() + SHIM.encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "propchange" / f"cohen3-{hashlib.sha256(pins).hexdigest()[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Several workers may want it at once: one builds, the others wait.
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            build(folder)
-    return folder / "bin" / "python"
+    try:
+        return cohen3_environment.python()
+    except Missing as error:
+        missing(str(error))
 
 
 class Program:

@@ -7,7 +7,7 @@
  *   set TEXT             Value = TEXT, one event            {"set": TEXT}
  *   mark TEXT            Mark = TEXT, one event             {"mark": TEXT}
  *   burst COUNT [PACE]   COUNT events, PACE µs apart, whose value is CLOCK_MONOTONIC in ns
- *                                                           {"fired": COUNT, "seconds": …}
+ *                                                           {"fired": COUNT, "seconds": …, "last": TEXT}
  *   memory               {"resident_kib": …, "failed": NOTIFYs that no callback took}
  *   quit                 says ssdp:byebye and ends
  */
@@ -65,7 +65,8 @@ static gboolean fire_next(gpointer data)
 	set_value_to_now();
 	if (--burst.left > 0)
 		return G_SOURCE_CONTINUE;
-	printf("{\"fired\":%ld,\"seconds\":%.6f", burst.count, (monotonic_ns() - burst.started) / 1e9);
+	printf("{\"fired\":%ld,\"seconds\":%.6f,\"last\":", burst.count, (monotonic_ns() - burst.started) / 1e9);
+	print_json_string(value);
 	end_line();
 	return G_SOURCE_REMOVE;
 }

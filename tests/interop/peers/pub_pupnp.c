@@ -136,18 +136,17 @@ static void fire(long count, long pace_us)
 {
 	long long started = monotonic_ns();
 	long refused = 0;
+	char text[32] = "";
 
 	for (long i = 0; i < count; i++) {
-		char text[32];
-
 		if (pace_us > 0)
 			wait_until(started + (i + 1) * pace_us * 1000LL);
 		snprintf(text, sizeof text, "%lld", monotonic_ns());
 		if (notify_all(text) != UPNP_E_SUCCESS)
 			refused++;
 	}
-	printf("{\"fired\":%ld,\"refused\":%ld,\"seconds\":%.6f", count, refused,
-	       (monotonic_ns() - started) / 1e9);
+	printf("{\"fired\":%ld,\"refused\":%ld,\"seconds\":%.6f,\"last\":\"%s\"", count, refused,
+	       (monotonic_ns() - started) / 1e9, text);
 	end_line();
 }
 

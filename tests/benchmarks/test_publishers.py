@@ -1,0 +1,108 @@
+"""The devices of other libraries deliver to the sink, so that they can be measured."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from benchmarks import network
+from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher, process_cpu_seconds
+from benchmarks.programs import Program, compiled, compiler
+from lab.fixtures import missing
+
+pytestmark = [
+    pytest.mark.skipif(compiler() is None, reason="the load is written in C"),
+    pytest.mark.xdist_group("publishers"),
+    pytest.mark.timeout(600),  # the first one may build the environment of Cohen3
+]
+
+
+def in_network(call: Callable[[], Any]) -> Any:
+    """The result of ``call`` in the network of the benchmarks, which only a thread enters."""
+
+    def run() -> Any:
+        network.enter()
+        return call()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
+
+
+@pytest.fixture
+def own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_reason", network.reason())
+
+
+def deliver(publisher: PeerPublisher) -> None:
+    try:
+        publisher.start()
+    except RuntimeError as error:
+        missing(error)
+    host, port, path = publisher.event_url()
+    try:
+        with Program([compiled("sink"), network.subscribers_of(host), "2", "2", "2"]) as sink:
+            assert sink.ask("subscribe", host, port, path, 1, "close")["granted"] == 2
+            assert sink.ask("wait", 2, 10_000)["initial"] == 2
+            # async-upnp-client sends no change before it has read the answer to the initial event.
+            time.sleep(0.3)
+            sink.ask("begin", "ordered")
+            for count in (2, 4):
+                last = publisher.publish(1, 1)
+                told = sink.ask("wait", count, 10_000)
+            assert (told["received"], told["disorder"]) == (4, 0)
+            assert sink.ask("last", last) == {"without": 0}
+            last = publisher.publish_at(20, 0.2)
+            assert sink.ask("wait", 4 + 2 * 4, 10_000)["latencies"] == 4 + 2 * 4
+            assert sink.ask("last", last) == {"without": 0}
+        assert publisher.cpu() > 0
+        assert publisher.resident_kib() > 500
+    finally:
+        publisher.stop()
+
+
+def test_async_upnp_client_delivers() -> None:
+    deliver(PUBLISHERS["async-upnp-client"]())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(PUBLISHERS.keys() - {"async-upnp-client"}))
+def test_each_other_library_delivers(name: str, own_network: None) -> None:
+    in_network(lambda: deliver(PUBLISHERS[name]()))
+
+
+def test_a_library_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.peers.publishers.network.reason", lambda: "nobody is root")
+    publisher = PUBLISHERS["libupnp"]()
+    with pytest.raises(RuntimeError, match=r"^libupnp.*: .*(nobody is root|no )"):
+        publisher.start()
+    publisher.stop()
+
+
+@pytest.fixture
+def busy_thread() -> Iterator[None]:
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+def test_the_processor_time_of_a_process_has_all_its_threads(busy_thread: None) -> None:
+    before = process_cpu_seconds(os.getpid()), time.process_time(), time.thread_time()
+    time.sleep(0.1)
+    after = process_cpu_seconds(os.getpid()), time.process_time(), time.thread_time()
+    used, same, alone = (b - a for a, b in zip(before, after, strict=True))
+    assert used > 10 * alone
+    assert used == pytest.approx(same, rel=0.2)
