@@ -1,313 +1,280 @@
-"""Fan-out: events to many subscribers over connections that stay open.
-
-The peer is a sink that subscribes, counts, looks at each SEQ and answers 200. Each subscriber has
-a port of its own, as subscribers have.
-"""
+"""Fan-out: events to many subscribers, kept connections or a connection for each event."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import re
 import time
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
-from benchmarks import wire
-from benchmarks.processes import Commands, cpu_seconds
-from propchange import Device, Service, StateVariable, host
+from benchmarks.contestants import Publisher
+from benchmarks.network import subscribers_of
+from benchmarks.peers.publishers import PUBLISHERS
+from benchmarks.publishers import BarePublisher, CPublisher, PropchangePublisher
+from benchmarks.results import (
+    COST,
+    RATE,
+    Figures,
+    Goal,
+    Incorrect,
+    Measured,
+    Row,
+    Wanted,
+    always,
+    faster,
+    in_turns,
+    within,
+)
+from benchmarks.sink import Sink
 
-__all__ = ["SUBSCRIBERS", "Round", "bare", "propchange_host", "sink"]
+__all__ = ["rows"]
 
-SUBSCRIBERS = 100
-_SETTLE_SECONDS = 20.0
+FAMILY = "fan-out"
+REQUIRED = 0.5
+"""The least share of the bare contestant's speed. Below it the shape of the library is wrong:
+its rules and guards would cost more than the network does."""
 
+BURST = 10
+"""Events assigned at once: below Limits.waiting_messages, so that none is merged."""
 
-class Round(NamedTuple):
-    """What one round has done, and what it took."""
+MANY = 10_000
+"""Subscribers. The default limits admit 3,072 of a service, so for these they are raised."""
 
-    operations: int
-    seconds: float
-    cpu_seconds: float
-
-
-# --- the peer ---
-
-
-class _Sink(asyncio.Protocol):
-    """One connection to a subscriber."""
-
-    def __init__(self, subscriber: _Subscriber) -> None:
-        self._subscriber = subscriber
-        self._part = b""
-        self._write: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
-        self._subscriber.connections += 1
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._subscriber.connections -= 1
-
-    def data_received(self, data: bytes) -> None:
-        if self._part or not data.endswith(b"</e:propertyset>"):
-            data = self._part + data
-            self._part = b"" if data.rstrip().endswith(b"propertyset>") else data
-            if self._part:
-                return
-        subscriber = self._subscriber
-        start = data.index(b"SEQ: ") + 5
-        seq = int(data[start : data.index(b"\r", start)])
-        if seq != subscriber.seq + 1:
-            subscriber.disorder += 1
-        subscriber.seq = seq
-        subscriber.received += 1
-        subscriber.size = len(data)
-        self._write(subscriber.group.answer)
+MakeSink = Callable[[str], Sink]
+"""Makes the subscribers, from an address on."""
 
 
-class _Subscriber:
-    def __init__(self, group: _Group) -> None:
-        self.group = group
-        self.seq = -1
-        self.received = 0
-        self.disorder = 0
-        self.connections = 0
-        self.size = 0
-        self.server: asyncio.Server
-        self.port = 0
+class Fan:
+    """A publisher and its subscribers."""
 
-    async def listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: _Sink(self), "127.0.0.1", 0)
-        self.port = self.server.sockets[0].getsockname()[1]
-
-
-class _Group:
-    """The subscribers of one contestant."""
-
-    def __init__(self) -> None:
-        self.answer = wire.SHORT_ANSWER
-        self.dated = False
-        self.subscribers = [_Subscriber(self) for _ in range(SUBSCRIBERS)]
-
-    async def listen(self) -> list[int]:
-        for subscriber in self.subscribers:
-            await subscriber.listen()
-        return [subscriber.port for subscriber in self.subscribers]
-
-    async def subscribe(self, port: int) -> None:
-        """SUBSCRIBE for each of them, at the device that has its description on ``port``."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        description = await _exchange(
-            reader,
-            writer,
-            f"GET /description.xml HTTP/1.1\r\nHOST: 127.0.0.1:{port}\r\n\r\n",
-        )
-        found = re.search(rb"<eventSubURL>([^<]*)</eventSubURL>", description)
-        assert found is not None
-        path = "/" + found[1].decode().lstrip("/")
-        for number, subscriber in enumerate(self.subscribers):
-            await _exchange(
-                reader,
-                writer,
-                f"SUBSCRIBE {path} HTTP/1.1\r\n"
-                f"HOST: 127.0.0.1:{port}\r\n"
-                f"CALLBACK: <http://127.0.0.1:{subscriber.port}/events/{number:03}>\r\n"
-                "NT: upnp:event\r\n"
-                "TIMEOUT: Second-1800\r\n\r\n",
-            )
-        writer.close()
-        await self.received(SUBSCRIBERS)
-
-    async def received(self, expected: int) -> None:
-        """Wait until that many messages are there in all."""
-        async with asyncio.timeout(_SETTLE_SECONDS):
-            while sum(subscriber.received for subscriber in self.subscribers) < expected:  # noqa: ASYNC110 - nothing may tell it, that would cost
-                await asyncio.sleep(0.01)
-
-    def reset(self) -> None:
-        for subscriber in self.subscribers:
-            subscriber.received = subscriber.disorder = 0
-
-
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: str
-) -> bytes:
-    writer.write(request.encode())
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    if not head.startswith(b"http/1.1 200"):
-        raise RuntimeError(f"{request!r} was answered {head!r}")
-    length = re.search(rb"content-length: *(\d+)", head)
-    return await reader.readexactly(int(length[1])) if length else b""
-
-
-@contextlib.asynccontextmanager
-async def sink() -> AsyncIterator[Commands]:
-    """``open`` makes the subscribers of a contestant and gives their ports; ``subscribe`` lets
-    them subscribe; ``prepare`` chooses the answer and begins counting; ``count`` gives what came
-    since: messages, those out of order, connections, the size of a message, seconds of CPU."""
-    groups: dict[str, _Group] = {}
-    loop = asyncio.get_running_loop()
-    cpu = 0.0
-
-    def keep_date() -> None:
-        for group in groups.values():
-            if group.dated:
-                group.answer = wire.dated_answer()
-        loop.call_later(1.0, keep_date)
-
-    async def open_group(name: str) -> list[int]:
-        groups[name] = _Group()
-        return await groups[name].listen()
-
-    async def subscribe(name: str, port: int) -> None:
-        await groups[name].subscribe(port)
-
-    async def prepare(name: str, dated: bool) -> None:
-        nonlocal cpu
-        group = groups[name]
-        group.dated = dated
-        group.answer = wire.dated_answer() if dated else wire.SHORT_ANSWER
-        group.reset()
-        cpu = cpu_seconds()
-
-    async def count(name: str, expected: int) -> tuple[int, int, int, int, float]:
-        subscribers = groups[name].subscribers
-        used = cpu_seconds() - cpu
-        await groups[name].received(expected)
-        return (
-            sum(subscriber.received for subscriber in subscribers),
-            sum(subscriber.disorder for subscriber in subscribers),
-            sum(subscriber.connections for subscriber in subscribers),
-            subscribers[0].size,
-            used,
-        )
-
-    keep_date()
-    yield {"open": open_group, "subscribe": subscribe, "prepare": prepare, "count": count}
-
-
-# --- the contestants ---
-
-
-class Thermometer(Service, type=wire.SERVICE_TYPE):
-    temperature = StateVariable("r4", initial=10.0)
-
-
-@contextlib.asynccontextmanager
-async def propchange_host() -> AsyncIterator[Commands]:
-    """propchange as a program uses it, everything at its default."""
-    thermometer = Thermometer()
-
-    async with host(Device("Workbench", services=[thermometer])) as hosted:
-        number = 0
-
-        async def port() -> int:
-            return hosted.port
-
-        async def run(seconds: float, burst: int) -> Round:
-            nonlocal number
-            await hosted.drain()
-            events = 0
-            cpu = cpu_seconds()
-            begin = time.perf_counter()
-            until = begin + seconds
-            while time.perf_counter() < until:
-                for _ in range(burst):
-                    number += 1
-                    thermometer.temperature = 10.0 + number % 64 / 8
-                await hosted.drain()
-                events += burst
-            return Round(events * SUBSCRIBERS, time.perf_counter() - begin, cpu_seconds() - cpu)
-
-        yield {"port": port, "run": run}
-
-
-class _Bare(asyncio.Protocol):
-    """Writes the same bytes again for each 200, and looks at nothing else."""
-
-    def __init__(self, crowd: _Crowd, message: bytes) -> None:
-        self._crowd = crowd
-        self._message = message
-        self._write: Any = None
-        self._left = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
-
-    def send(self, burst: int) -> None:
-        self._left = burst - 1
-        self._write(self._message)
-
-    def data_received(self, data: bytes) -> None:
-        if b" 200 " not in data:
-            raise RuntimeError(f"answered with {data!r}")
-        if self._left:
-            self._left -= 1
-            self._write(self._message)
-        else:
-            crowd = self._crowd
-            crowd.outstanding -= 1
-            if not crowd.outstanding:
-                crowd.all_answered()
-
-
-class _Crowd:
-    """All connections of the bare contestant."""
-
-    def __init__(self) -> None:
-        self.connections: list[_Bare] = []
-        self.outstanding = 0
-        self._burst = 1
+    def __init__(self, publisher: Any, sink: Sink, *, closing: bool = False) -> None:
+        self.publisher = publisher
+        self.sink = sink
+        self._is_bare = isinstance(publisher, BarePublisher)
         self._events = 0
-        self._until = 0.0
-        self._done: asyncio.Future[int]
+        if closing:
+            sink.ask("mode", 0, sink.subscribers, "close")
 
-    async def run(self, seconds: float, burst: int) -> int:
-        self._burst = burst
-        self._events = 0
-        self._until = time.perf_counter() + seconds
-        self._done = asyncio.get_running_loop().create_future()
-        self._send()
-        return await self._done
-
-    def _send(self) -> None:
-        self.outstanding = len(self.connections)
-        for connection in self.connections:
-            connection.send(self._burst)
-
-    def all_answered(self) -> None:
-        self._events += self._burst
-        if time.perf_counter() < self._until:
-            self._send()
+    def subscribe(self, most_at_endpoint: int) -> None:
+        if self._is_bare:
+            self.publisher.connect(self.sink.targets, most_at_endpoint)
+        elif isinstance(self.publisher, CPublisher):
+            self.publisher.connect(self.sink.targets)
         else:
-            self._done.set_result(self._events)
+            self.sink.subscribe(self.publisher.event_url())
+
+    def round(self, seconds: float, at_once: int) -> Figures:
+        """As many events as go into ``seconds``, each of them delivered to all."""
+        if not self._events:
+            self._events = self._find_number(seconds, at_once)
+        return self._publish(self._events, at_once)
+
+    def _find_number(self, seconds: float, at_once: int) -> int:
+        """How many events take ``seconds``."""
+        events = at_once
+        while True:
+            begin = time.monotonic()
+            self._publish(events, at_once)
+            took = time.monotonic() - begin
+            if took > seconds / 4 or events * self.sink.subscribers > 1_000_000:
+                return max(round(events * seconds / took / at_once), 1) * at_once
+            events *= 4
+
+    def _publish(self, events: int, at_once: int) -> Figures:
+        publisher, sink = self.publisher, self.sink
+        sink.ask("begin", "unordered" if self._is_bare else "ordered")
+        cpu = publisher.cpu()
+        begin = time.monotonic()
+        deliveries = events * sink.subscribers
+        if publisher.paced:
+            value = publisher.publish(events, at_once)
+            told = sink.settle(deliveries, value)
+        else:
+            told = {}
+            for part in range(at_once, events + 1, at_once):
+                value = publisher.publish(at_once, at_once)
+                told = sink.settle(part * sink.subscribers, value)
+        took = told["last"] - begin
+        used = publisher.cpu() - cpu
+        return {
+            RATE: deliveries / took,
+            COST: used / deliveries * 1e6,
+            "load busy": told["cpu"] / took,
+            "connections": told["connections"],
+        }
 
 
-@contextlib.asynccontextmanager
-async def bare() -> AsyncIterator[Commands]:
-    """The least that fan-out can cost on uvloop: prebuilt bytes out, a glance at the answers."""
-    crowd = _Crowd()
+def _subscribers_of(publisher: Any) -> str:
+    """The first address of its subscribers."""
+    if isinstance(publisher, BarePublisher | CPublisher):
+        return "127.0.0.1"
+    return subscribers_of(publisher.event_url().host)
 
-    async def connect(ports: list[int]) -> None:
-        loop = asyncio.get_running_loop()
-        tail = wire.notify_tail("Temperature", "15.125")
-        for number, port in enumerate(ports):
-            sid = f"uuid:00000000-0000-0000-0000-{number:012}"
-            head = wire.notify_head(f"127.0.0.1:{port}", f"/events/{number:03}", sid)
-            message = head + b"10000" + tail
-            _, connection = await loop.create_connection(
-                lambda message=message: _Bare(crowd, message),  # type: ignore[misc] # inferred wrongly
-                "127.0.0.1",
-                port,
-            )
-            crowd.connections.append(connection)
 
-    async def run(seconds: float, burst: int) -> Round:
-        cpu = cpu_seconds()
-        begin = time.perf_counter()
-        events = await crowd.run(seconds, burst)
-        return Round(events * SUBSCRIBERS, time.perf_counter() - begin, cpu_seconds() - cpu)
+def others() -> list[Publisher]:
+    """The publishers of other libraries."""
+    return [make() for make in PUBLISHERS.values()]
 
-    yield {"connect": connect, "run": run}
+
+@contextmanager
+def fans(
+    publishers: Sequence[Any],
+    make_sink: MakeSink,
+    *,
+    closing: bool = False,
+    most_at_endpoint: int = 1,
+) -> Iterator[tuple[dict[str, Fan], dict[str, str]]]:
+    """Start each publisher and its subscribers. Gives these that are ready, by name, and why the
+    others are not."""
+    ready: dict[str, Fan] = {}
+    wrong: dict[str, str] = {}
+    with ExitStack() as stack:
+        for publisher in publishers:
+            stack.callback(publisher.stop)
+            try:
+                publisher.start()
+                sink = stack.enter_context(make_sink(_subscribers_of(publisher)))
+                fan = Fan(publisher, sink, closing=closing)
+                fan.subscribe(most_at_endpoint)
+            except (Incorrect, RuntimeError) as error:
+                wrong[publisher.name] = str(error)
+            else:
+                ready[publisher.name] = fan
+        yield ready, wrong
+
+
+def measured(row: Row, ready: dict[str, Measured], wrong: dict[str, str], rounds: int) -> Row:
+    in_turns(row, ready, rounds)
+    row.wrong |= wrong
+    return row
+
+
+def _row(
+    publishers: Sequence[Any],
+    row: Row,
+    make_sink: MakeSink,
+    rounds: int,
+    seconds: float,
+    *,
+    at_once: int = 1,
+    closing: bool = False,
+    dated: bool = False,
+    most_at_endpoint: int = 1,
+) -> Row:
+    with fans(publishers, make_sink, closing=closing, most_at_endpoint=most_at_endpoint) as (
+        ready,
+        wrong,
+    ):
+        for fan in ready.values():
+            row.note = fan.sink.described
+            fan.sink.ask("answer", "dated" if dated else "short")
+
+        def one(fan: Fan) -> Measured:
+            return lambda: fan.round(seconds, at_once)
+
+        return measured(row, {name: one(fan) for name, fan in ready.items()}, wrong, rounds)
+
+
+def rows(
+    rounds: int,
+    seconds: float,
+    *,
+    on_uvloop: bool = True,
+    with_peers: bool = True,
+    wanted: Wanted = always,
+) -> Iterator[Row]:
+    """The rows of the table, as they are measured."""
+    bare_name = BarePublisher(on_uvloop=on_uvloop).name
+    names = [each.name for each in others()] if with_peers else []
+    costs: dict[int, list[float]] = {}
+
+    def ours(*, closing: bool = False, **limits: Any) -> list[Any]:
+        return [
+            PropchangePublisher(on_uvloop=on_uvloop, **limits),
+            BarePublisher(on_uvloop=on_uvloop, closing=closing),
+            CPublisher(closing=closing),
+        ]
+
+    def goals(bound: float, count: int = 0) -> list[Goal]:
+        theirs = [faster(bound, bare_name)]
+        theirs += [faster(40, name) for name in names if name.startswith("async-upnp-client")]
+        if count == 100:
+            theirs += [faster(4, name) for name in names if "queue lifted" in name]
+        return theirs
+
+    def peers(*libraries: str) -> list[Publisher]:
+        """The publishers of these libraries, of all if none is named."""
+        all_of = others() if with_peers else []
+        return [each for each in all_of if not libraries or each.name.startswith(libraries)]
+
+    for count in (1, 10, 100, 1_000, MANY):
+        title = f"fan-out to {count:,}"
+        if not wanted(title):
+            continue
+        limits: dict[str, Any] = {}
+        endpoints, ports, most = count, min(count, 100), 1
+        if count == MANY:
+            limits = {"subscriptions": 2 * MANY, "subscriptions_per_service": 2 * MANY}
+            endpoints, ports, most = 100, 10, 32
+        row = Row(
+            FAMILY,
+            title,
+            goals=goals(0.85 if count >= 100 else 0.75, count),
+            required=REQUIRED,
+        )
+        theirs = peers() if count <= 100 else peers("async-upnp-client") if not limits else []
+        _row(
+            [*ours(**limits), *theirs],
+            row,
+            partial(Sink, count, endpoints, ports),
+            rounds,
+            seconds,
+            most_at_endpoint=most,
+        )
+        if limits:
+            row.note += f"; limits raised: {', '.join(limits)}"
+        costs[count] = row.values("propchange", COST)
+        yield row
+
+    if MANY in costs and 10 in costs:
+        row = Row(
+            FAMILY,
+            "CPU of a delivery, of 10 subscribers and of 10,000",
+            goals=[within(1.25, "to 10", COST, who="to 10,000")],
+        )
+        row.rounds = {
+            f"to {count:,}": [{COST: each} for each in values] for count, values in costs.items()
+        }
+        yield row
+
+    hundred = partial(Sink, 100, 100, 100)
+    for title, at_once, dated in (
+        (f"fan-out to 100, {BURST} events at once", BURST, False),
+        ("fan-out to 100, answers with DATE and SERVER", 1, True),
+    ):
+        if not wanted(title):
+            continue
+        row = Row(FAMILY, title, goals=[faster(0.85, bare_name)], required=REQUIRED)
+        yield _row(ours(), row, hundred, rounds, seconds, at_once=at_once, dated=dated)
+
+    for count in (1, 100):
+        title = f"fan-out to {count}, closing after each event"
+        if not wanted(title):
+            continue
+        row = Row(FAMILY, title, required=REQUIRED)
+        row.goals = [
+            faster(0.88, bare_name),
+            *(faster(1, name) for name in names if name.startswith(("async", "GUPnP"))),
+            *(within(1.5, name, COST) for name in names if name.startswith("libupnp")),
+        ]
+        publishers = [*ours(closing=True), *peers()]
+        yield _row(
+            publishers,
+            row,
+            partial(Sink, count, count, min(count, 100)),
+            rounds,
+            seconds,
+            closing=True,
+            most_at_endpoint=0,
+        )

@@ -13,7 +13,7 @@ from select import select
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.processes import PEER_CPU
+from benchmarks.processes import PEER_CPU, process_cpu_seconds
 
 __all__ = ["Program", "compiled", "compiler"]
 
@@ -70,6 +70,11 @@ class Program:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far, the kernel's work for it included."""
+        return process_cpu_seconds(self.pid)
 
     def ask(self, *words: object) -> dict[str, Any]:
         """The answer to a command."""

@@ -47,6 +47,7 @@ struct connection {
     enum { UNUSED, COMMANDS, LISTENER, RECEIVER, REQUESTER } kind;
     struct rest rest;
     size_t subscriber; /* of a requester: whose request is under way */
+    int answers;       /* of a requester */
     uint64_t serial;   /* of a receiver; 0 when it is closed */
 };
 
@@ -335,17 +336,20 @@ static void send_request(int fd, size_t number)
     write_all(fd, text, (size_t)size);
 }
 
-static void open_requester(void)
+static void open_requester_for(size_t number)
 {
-    while (requests.next < count && requests.renewing && !subscribers[requests.next].granted)
-        requests.next++;
-    if (requests.next == count)
-        return;
-    size_t number = requests.next++;
     int fd = connecting_socket(subscriber_address(number), requests.address, requests.port);
     connections[fd] = (struct connection){.kind = REQUESTER, .subscriber = number};
     requests.under_way++;
     watch(fd, EPOLLOUT); /* the request leaves when the connection is there */
+}
+
+static void open_requester(void)
+{
+    while (requests.next < count && requests.renewing && !subscribers[requests.next].granted)
+        requests.next++;
+    if (requests.next < count)
+        open_requester_for(requests.next++);
 }
 
 static void close_requester(int fd)
@@ -354,7 +358,6 @@ static void close_requester(int fd)
     connections[fd].kind = UNUSED;
     close(fd);
     requests.under_way--;
-    open_requester();
 }
 
 static void end_requests(void)
@@ -384,6 +387,7 @@ static void take_answer(int fd, const struct message *message)
     struct connection *connection = &connections[fd];
     struct subscriber *subscriber = &subscribers[connection->subscriber];
     size_t size = 0;
+    connection->answers++;
     const char *sid = find_header(message, "SID", &size);
     if (has_status_200(message) && sid && size < SID_SIZE) {
         requests.granted++;
@@ -397,10 +401,12 @@ static void take_answer(int fd, const struct message *message)
     while (requests.renewing && requests.next < count && !subscribers[requests.next].granted)
         requests.next++;
     if (requests.keep && requests.next < count
-        && subscriber_address(requests.next) == subscriber_address(connection->subscriber))
+        && subscriber_address(requests.next) == subscriber_address(connection->subscriber)) {
         send_request(fd, requests.next++);
-    else
+    } else {
         close_requester(fd);
+        open_requester();
+    }
 }
 
 static void serve_requester(int fd, uint32_t events)
@@ -418,8 +424,15 @@ static void serve_requester(int fd, uint32_t events)
         return;
     if (size <= 0) {
         const char *why = size ? strerror(errno) : "closed without an answer";
-        note_refusal(why, strlen(why));
+        size_t number = connection->subscriber;
+        int again = connection->answers > 0; /* it may close a connection at any time */
         close_requester(fd);
+        if (again) {
+            open_requester_for(number);
+        } else {
+            note_refusal(why, strlen(why));
+            open_requester();
+        }
         return;
     }
     keep_rest(&connection->rest, bytes, (size_t)size);
@@ -590,7 +603,7 @@ int main(int argc, char **argv)
     ports = strtoul(argv[4], NULL, 10);
     if (!count || !endpoints || !ports || ports > endpoints)
         fail("one subscriber, one endpoint and one port at least; no more ports than endpoints");
-    size_t descriptors = 2 * count + ports + 1024;
+    size_t descriptors = count + count / 4 + ports + 1024;
     raise_descriptors(descriptors);
     setvbuf(stdout, NULL, _IOLBF, 0);
     epoll = epoll_create1(EPOLL_CLOEXEC);
