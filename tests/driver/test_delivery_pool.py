@@ -140,7 +140,7 @@ async def test_a_notify_leaves_at_once_and_from_the_address_it_should(
         if driven.kind == "twisted":
             assert transport.getTcpNoDelay()
         else:
-            sock = transport.get_extra_info("socket")
+            sock = transport._socket
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         sender.send(delivery(to, source=Endpoint("127.0.0.8", 1234)))
         other = await door.accept()

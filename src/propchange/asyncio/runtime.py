@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import errno
 import functools
 import os
 import socket
-import struct
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
@@ -28,11 +28,13 @@ from propchange.driver.sockets import (
     bind,
     endpoint_of,
     readable,
+    reset_when_closed,
     socket_address,
     socket_from,
     unread,
     unsent,
 )
+from propchange.driver.stream_sockets import HAS_EPOLL, StreamSockets
 
 T = TypeVar("T")
 
@@ -49,6 +51,17 @@ class AsyncioRuntime:
         self.call_soon = self.loop.call_soon
         self.call_from_thread = self.loop.call_soon_threadsafe
         self.future = self.loop.create_future
+        # Callbacks of connections run in the context of the program, not in that of an action.
+        self._context = contextvars.copy_context()
+        self._sockets: StreamSockets | None = None
+        if HAS_EPOLL:
+            self._sockets = StreamSockets(self._watch, self.call_soon, self.call_later, self.now)
+
+    def _watch(self, descriptor: int, call: Callable[[], None] | None) -> None:
+        if call is None:
+            self.loop.remove_reader(descriptor)
+        else:
+            self._context.run(self.loop.add_reader, descriptor, call)
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run ``coroutine`` as a task."""
@@ -64,6 +77,10 @@ class AsyncioRuntime:
         failed: Callable[[OSError], None],
     ) -> Armed:
         """Connect; see :meth:`.Runtime.connect`."""
+        if self._sockets is not None:
+            return self._sockets.connect(
+                connection, endpoint, source=source, seconds=seconds, failed=failed
+            )
         task = self.loop.create_task(self._connect(connection, endpoint, source, seconds))
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -194,9 +211,7 @@ class _Transport:
         stream = self._stream
         sock = stream.get_extra_info("socket")
         if sock is not None and not stream.is_closing():
-            with contextlib.suppress(OSError):
-                at_once = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            reset_when_closed(sock)
         stream.abort()
 
     def pause_reading(self) -> None:

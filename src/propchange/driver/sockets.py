@@ -8,6 +8,7 @@ import os
 import re
 import select
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -35,6 +36,7 @@ LOOKS_BEFORE_WARNING = 8
 """Failures to open a socket before a warning is logged. An IPv6 address cannot be used in its first
 second or two, while the system checks that no other host has it."""
 
+_NONBLOCKING = getattr(socket, "SOCK_NONBLOCK", 0)  # 0: the system does not have it
 _FAMILY_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -77,6 +79,13 @@ def acknowledge(sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
+def reset_when_closed(sock: Any) -> None:
+    """Let the end of ``sock``, a socket or a runtime's stand-in, be a reset."""
+    with contextlib.suppress(OSError):
+        at_once = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+
+
 def _bytes_in(sock: Any, buffer: int) -> int:
     if sys.platform == "win32":
         return 0
@@ -113,9 +122,10 @@ def socket_from(endpoint: Endpoint, source: Endpoint | None) -> socket.socket:
     OSError."""
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on a socket that was made with this protocol number.
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = socket.socket(family, socket.SOCK_STREAM | _NONBLOCKING, socket.IPPROTO_TCP)
     try:
-        sock.setblocking(False)
+        if not _NONBLOCKING:
+            sock.setblocking(False)
         if source is not None:
             # A link-local address without a zone is on the link of the peer.
             source = source._replace(scope=source.scope or endpoint.scope)
