@@ -479,3 +479,14 @@ def test_a_long_document_is_read_and_not_mended() -> None:
             b"</e:propertyset>",
             limits,
         )
+
+
+def test_a_name_has_the_ascii_characters_of_xml_and_every_other_one_but_surrogates() -> None:
+    letters = "_:" + "".join(chr(code) for code in range(128) if chr(code).isalpha())
+    beyond = {0xA1, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF}
+    others = {*range(0x100), 0xD800, 0xDC80, 0xDFFF, *beyond}
+    for code in sorted(others):
+        begins = chr(code) in letters or 0xA1 <= code < 0xD800 or code >= 0xE000
+        follows = begins or chr(code) in "-.0123456789"
+        assert (mending._START_TAG.fullmatch(f"<{chr(code)}") is not None) == begins, hex(code)
+        assert (mending._START_TAG.fullmatch(f"<a{chr(code)}") is not None) == follows, hex(code)

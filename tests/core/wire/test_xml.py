@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire.xml import (
+    FORBIDDEN,
     Element,
     check_carried,
     escape_text,
@@ -368,6 +370,20 @@ def test_what_xml_can_carry(text: str) -> None:
 def test_what_xml_cannot_carry(character: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"it holds {character!r}, which")):
         check_carried(f"a{character}\0", "it")
+
+
+def test_a_character_is_refused_exactly_if_xml_has_no_such_character() -> None:
+    def is_char(code: int) -> bool:  # the production Char of XML 1.0 §2.2
+        return (
+            code in (0x9, 0xA, 0xD)
+            or 0x20 <= code <= 0xD7FF
+            or 0xE000 <= code <= 0xFFFD
+            or code >= 0x10000
+        )
+
+    every = range(sys.maxunicode + 1)
+    found = FORBIDDEN.findall("".join(map(chr, every)))
+    assert found == [chr(code) for code in every if not is_char(code)]
 
 
 SPECIAL = "a & b < c > d \" e ' f \t g \n h \r i &lt; &amp;quot;"

@@ -54,7 +54,9 @@ _AS_UTF_8 = re.compile(r"(utf-?8|utf-?16(le|be)?|(us-)?ascii)?")
 
 _SPELT_OTHERWISE = re.compile("^(?:iso8859|(win)-?(?=125))")
 
-_NAME = "[A-Za-z_:\u00a1-\ud7ff\ue000-\U0010ffff][-.A-Za-z0-9_:\u00a1-\ud7ff\ue000-\U0010ffff]*+"
+# An ASCII letter, "_", ":" or a character from U+00A1 on that is no surrogate; "-", "." and digits
+# may follow. Each class lists what is not in it: Python 3.11 takes 1 ms to compile a wide range.
+_NAME = "[^\0-9;-@\\[-^`{-\xa0\ud800-\udfff][^\0-,/;-@\\[-^`{-\xa0\ud800-\udfff]*+"
 _START_TAG = re.compile(f"<({_NAME})")
 _END_TAG = re.compile(f"</({_NAME})([ \t\n]*+>)?")
 _PADDED = re.compile("[\0 \t\n]*+")
