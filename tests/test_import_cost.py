@@ -74,6 +74,21 @@ def test_a_name_that_is_not_there_is_refused_as_in_any_module(package: str) -> N
         exec(f"from {package} import nothing")
 
 
+def test_no_dataclass_of_the_package_compiles_methods_that_a_record_has() -> None:
+    program = """
+import dataclasses, sys
+from propchange import *
+from propchange.core import *
+for module in [each for name, each in sys.modules.items() if name.startswith("propchange.")]:
+    for cls in vars(module).values():
+        if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__:
+            params = cls.__dataclass_params__
+            if params.eq or params.repr:
+                print(cls)
+"""
+    assert run(program) == ""
+
+
 def test_a_public_name_is_looked_up_once() -> None:
     program = "import propchange; propchange.Limits; print('Limits' in vars(propchange))"
     assert run(program) == "True\n"

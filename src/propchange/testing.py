@@ -32,6 +32,7 @@ from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
+from propchange.core.record import Record
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.outcomes import SubscriberOutcome
@@ -61,8 +62,8 @@ M = TypeVar("M", Request, Response)
 Message = Literal["SUBSCRIBE", "UNSUBSCRIBE", "DESCRIBE", "NOTIFY", "answer", "datagram"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+@dataclass(slots=True, eq=False, repr=False)
+class Fate(Record):
     """The fate of one message. Each number in ``arrivals`` is a delay in seconds, after which a
     copy arrives; without a number the message is lost. ``told``: the sender of a lost message
     gets ``failure`` at once (a refused connection, a broken one, …). Else it waits for its time

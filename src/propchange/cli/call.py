@@ -33,6 +33,7 @@ from propchange.cli.lines import (
 from propchange.cli.options import Seconds, exclude_option, interface_option, make_control_point
 from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.targets import Names, Target, find_devices
+from propchange.core.record import Record
 from propchange.core.values.data_types import shown
 from propchange.driver.reporting import logger_named
 from propchange.printable import listed
@@ -46,8 +47,8 @@ _NAMES_SHOWN = 64
 """Names that an error lists. A service description may have thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+@dataclass(slots=True, eq=False, repr=False)
+class CallOptions(Record):
     """The command line of ``propchange call``."""
 
     target: str

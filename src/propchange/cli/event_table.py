@@ -81,7 +81,7 @@ class RecentRate:
             self._second = second
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Row:
     """A service of a device, or a device that has no service to watch.
 

@@ -25,6 +25,7 @@ from propchange.cli.output import LineFormat, Writer, output
 from propchange.cli.publisher_printer import PublisherPrinter
 from propchange.cli.standard_input import LINE_BYTES, lines_of
 from propchange.cli.terminal import TerminalLines
+from propchange.core.record import Record
 from propchange.core.wire.refusals import UDA_VERSIONS
 from propchange.driver.reporting import logger_named
 from propchange.upnp.assignments import Assignments, names_in_lines
@@ -41,8 +42,8 @@ _DRAIN_SECONDS = 5.0
 """How long ``--until-eof`` waits for subscribers to take the last events."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostOptions:
+@dataclass(slots=True, eq=False, repr=False)
+class HostOptions(Record):
     """The command line of ``propchange host``."""
 
     file: str

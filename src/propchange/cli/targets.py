@@ -27,6 +27,7 @@ from propchange import (
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
+from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
 from propchange.driver.remote import NoDocument
@@ -46,8 +47,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+@dataclass(slots=True, eq=False, repr=False)
+class Target(Record):
     """The URL of a description, a UDN, or host:port; for ``watch`` also an event URL."""
 
     text: str
@@ -102,8 +103,8 @@ class Names:
         return Source(name, "", device.udn)
 
 
-@dataclass(slots=True)
-class _Waiting:
+@dataclass(slots=True, eq=False, repr=False)
+class _Waiting(Record):
     """The wait before the next attempt to find a target, and the reason that was printed last."""
 
     seconds: float

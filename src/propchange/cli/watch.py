@@ -31,14 +31,15 @@ from propchange.cli.screen import Screen, can_draw
 from propchange.cli.targets import Finding, Target
 from propchange.cli.terminal import TerminalLines
 from propchange.cli.watch_all import DeviceWatching
+from propchange.core.record import Record
 from propchange.driver.sockets import ports_of
 
 _NOTHING_SECONDS = 5.0
 """Seconds after which ``watch --all`` says that it has found no device."""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+@dataclass(slots=True, eq=False, repr=False)
+class WatchOptions(Record):
     """The command line of ``propchange watch``."""
 
     targets: Sequence[str]

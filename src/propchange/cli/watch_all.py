@@ -67,7 +67,7 @@ _SERVICES_OF_HOST = 1_024
 dozens of devices. Bounds a host that announces devices without end."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Watched:
     """A root device that is watched. ``types`` are the types that were announced or described when
     its description was last read, at the time ``read_at``. ``services`` are watched, by UDN and

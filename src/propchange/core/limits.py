@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from propchange.core.record import Record
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Limits:
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Limits(Record):
     """Caps for one host or one control point. To change one:
     ``dataclasses.replace(DEFAULT_LIMITS, connections=64)``."""
 

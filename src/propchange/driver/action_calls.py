@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from propchange.core.limits import Limits
+from propchange.core.record import Record
 from propchange.core.subscriber.device_slots import CallTurn, device_address
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.protocol import SubscriberProtocol
@@ -39,8 +40,8 @@ _OTHER_METHOD = {"POST": frozenset({405}), "M-POST": frozenset({405, 501, 510})}
 510 are from the HTTP Extension Framework (RFC 2774)."""
 
 
-@dataclass(slots=True)
-class CallForm:
+@dataclass(slots=True, eq=False, repr=False)
+class CallForm(Record):
     """How a device takes calls, as far as it is known.
 
     ``method`` is the method that it takes. ``keeps``: its connections can be kept for the next

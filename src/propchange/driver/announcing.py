@@ -16,6 +16,7 @@ from propchange.core.discovery.advertisement import AdvertisementKind
 from propchange.core.discovery.announcements import Announcements, OutgoingMessage
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint
 from propchange.driver.announced_addresses import AnnouncedAddresses
 from propchange.driver.boot_id import LARGEST_BOOT_ID, BootId
@@ -41,8 +42,8 @@ _LONGEST_LOCATION = f"http://[{'f' * 39}]:65535/{'d' * 32}"
 _logger = logger_named("propchange.discovery")
 
 
-@dataclass(frozen=True, slots=True)
-class AnnouncementPolicy:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class AnnouncementPolicy(Record):
     """How a hosted device announces itself.
 
     - ``announce``: whether it does.

@@ -18,6 +18,7 @@ from propchange.core.diagnosis.facts import Facts, Probe, Reach, failed_probe
 from propchange.core.diagnosis.rules import diagnose
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.local_addresses import LocalAddress, address_of
+from propchange.core.record import Record
 from propchange.core.subscriber.connection_history import ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify
@@ -33,8 +34,8 @@ from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
 
 
-@dataclass(slots=True)
-class _Asked:
+@dataclass(slots=True, eq=False, repr=False)
+class _Asked(Record):
     """A NOTIFY that was sent to ourselves: what it was sent with, and how it came."""
 
     path: str

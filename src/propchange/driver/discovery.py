@@ -66,7 +66,7 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Awaited:
     """A device that :meth:`Discovery.find` waits for. ``heard`` is set when it announces itself,
     ``ended`` when the search for it has ended, ``failure`` is the error of its last location."""

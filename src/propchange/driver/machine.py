@@ -26,6 +26,7 @@ from propchange.core.local_addresses import (
     interface_kind,
     sharing_network,
 )
+from propchange.core.record import Record
 from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.headers import server_token
 from propchange.core.wire.messages import Endpoint
@@ -159,8 +160,8 @@ def free_port(host: str) -> int:
         return int(sock.getsockname()[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+@dataclass(slots=True, eq=False, repr=False)
+class Machine(Record):
     """What a diagnosis asks of this machine: whether the program runs in a container, the address
     that the system would send from to an endpoint, and a free port to connect from."""
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from propchange.core.discovery.advertised import AdvertisedDevice
 from propchange.core.discovery.advertisement import type_fits
+from propchange.core.record import Record
 from propchange.driver.runtime import Runtime, Signal
 
 
@@ -25,8 +26,8 @@ class SightingKind(enum.Enum):
     """It has sent ssdp:byebye, or its announcements have expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenDevice:
+@dataclass(slots=True, eq=False, repr=False)
+class SeenDevice(Record):
     """A device as it announces itself, at one moment.
 
     ``types`` are the device and service types that it has announced so far. ``description_url`` is

@@ -21,6 +21,7 @@ from typing import (
     overload,
 )
 
+from propchange.core.record import Record
 from propchange.core.values.state_variables import StateVariable, wire_name
 from propchange.errors import RemoteProtocolError
 from propchange.printable import listed
@@ -40,8 +41,8 @@ Related = StateVariable[Any] | str
 Declared = Literal["required", "optional"]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedArgument:
+@dataclass(slots=True, eq=False, repr=False)
+class NamedArgument(Record):
     """An argument with the wire name ``name`` and its related state variable."""
 
     variable: Related

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
+from propchange.core.record import Record
 from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ACTION_ERRORS, ActionError
@@ -37,8 +38,8 @@ class ErrorCode(IntEnum):
         return ACTION_ERRORS[self]
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Argument(Record):
     """An argument of an action. ``name`` is its name on the wire, ``variable`` the related state
     variable, which has its data type, range and allowed values. ``retval``: the return value of the
     action (UDA 2.0 §2.5)."""
@@ -53,8 +54,8 @@ class Argument:
             raise ValueError(f"the direction of {self.name} is in or out, not {self.direction!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Action(Record):
     """The description of an action: its name on the wire and its arguments, in their order."""
 
     name: str

@@ -12,6 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.record import Record
 from propchange.core.values.data_types import shown
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import with_zone, zone_in
@@ -99,8 +100,8 @@ def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
 # --- reading ---
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDescription:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ServiceDescription(Record):
     """A service in a device description. The URLs are absolute. ``event_url`` is empty if the
     service has no eventing (SUB-03), the others if the device gives none. A URL that cannot be used
     is empty too; ``event_url_problem`` and ``control_url_problem`` are then a sentence with the
@@ -140,8 +141,8 @@ class ServiceDescription:
         return self.service_id.rpartition(":")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceDescription(DeviceTree[ServiceDescription]):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DeviceDescription(DeviceTree[ServiceDescription], Record):
     """A device description. Texts that the device left out are empty.
 
     ``url`` is the URL of the description, ``host`` the endpoint that answered there; None for a

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from propchange.core.multicast.message import ServiceIdentity
+from propchange.core.record import Record
 from propchange.upnp.markup import check_text
 from propchange.upnp.service import Service
 
@@ -186,8 +187,8 @@ class PlacedService(NamedTuple):
         return ServiceIdentity(self.udn, self.service.service_type, self.service_id)
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedDevice(DeviceTree[PlacedService]):
+@dataclass(slots=True, eq=False, repr=False)
+class PlacedDevice(DeviceTree[PlacedService], Record):
     """A device with its UDN, its placed services and its placed embedded devices."""
 
     device: Device

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from propchange.core.record import Record
 from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ActionError
 from propchange.printable import listed
@@ -34,8 +35,8 @@ class DescribedActions(NamedTuple):
     described: Mapping[str, Action]
 
 
-@dataclass(frozen=True)
-class ClassActions:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassActions(Record):
     """The actions of a service class, by name on the wire.
 
     ``left_out`` has the inherited actions that lack a state variable: ``without=`` took it away.

@@ -17,6 +17,7 @@ from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, 
 from propchange.core.discovery.search_answers import Search, Target
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
+from propchange.core.record import Record
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint, HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
@@ -289,8 +290,8 @@ def search_request(
     return SSDPMessage("M-SEARCH * HTTP/1.1", tuple(headers))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class Announcement(Record):
     """The values that all messages of a root device on one link have in common.
 
     ``location`` is the URL of its description on that link, ``server`` the value of SERVER, ``uda``

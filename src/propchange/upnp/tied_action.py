@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from propchange.core.record import Record
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import listed
 from propchange.upnp.actions import Action
@@ -30,8 +31,8 @@ class VariableMissing(TypeError):
         self.variable = variable
 
 
-@dataclass(frozen=True, slots=True)
-class TiedAction:
+@dataclass(slots=True, eq=False, repr=False)
+class TiedAction(Record):
     """An action of a service, and the function that carries it out.
 
     ``function`` is None for an action that nothing implements: one that is only declared, or one of

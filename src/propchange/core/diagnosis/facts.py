@@ -22,6 +22,7 @@ from propchange.core.local_addresses import (
     sharing_network,
     usable_towards,
 )
+from propchange.core.record import Record
 from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -72,8 +73,8 @@ class RefusedNotify(NamedTuple):
     ago: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Facts(Record):
     """The facts about one subscription. Get them by ``SubscriberProtocol.facts`` or in a
     :class:`.Diagnosis`; pass them to :func:`.diagnose`.
 

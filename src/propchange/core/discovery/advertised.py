@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from propchange.core.discovery.advertisement import Advertisement, udn_key
 from propchange.core.limits import Limits
+from propchange.core.record import Record
 from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Endpoint
 
@@ -24,16 +25,16 @@ class PresenceState(enum.IntEnum):
     """It is followed, and has gone. A device that is not followed is forgotten instead."""
 
 
-@dataclass(slots=True)
-class Identity:
+@dataclass(slots=True, eq=False, repr=False)
+class Identity(Record):
     """BOOTID and network location signature of a device at one host. None: unknown."""
 
     boot_id: int | None = None
     nls: str | None = None
 
 
-@dataclass(slots=True)
-class Heard:
+@dataclass(slots=True, eq=False, repr=False)
+class Heard(Record):
     """The advertisements of a device on one link. ``locations`` are in the order in which they were
     last heard, each with the address that has announced it first. ``identities`` are by the host in
     the location. ``expires`` is a time. ``closed``: this machine does not listen on the link any

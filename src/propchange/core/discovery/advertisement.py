@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from propchange.core.local_addresses import OnLink
+from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint, parse_address
 
 ROOT_DEVICE = "upnp:rootdevice"
@@ -30,8 +31,8 @@ class AdvertisementKind(enum.Enum):
     """The answer to an M-SEARCH. It means the same as ssdp:alive."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advertisement:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Advertisement(Record):
     """One NOTIFY or search response. ``target`` is NT or ST: ``upnp:rootdevice``, the UDN, or a
     device or service type. ``location`` is empty in a byebye. A field that is missing or cannot be
     read is None."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from propchange.core.limits import Limits
+from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint, Request
 
 
-@dataclass(frozen=True, slots=True)
-class HeldDatagram:
+@dataclass(slots=True, eq=False, repr=False)
+class HeldDatagram(Record):
     """A parsed datagram that is held until ``until``. ``known``: discovery knows its device."""
 
     request: Request

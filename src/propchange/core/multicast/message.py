@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
+from propchange.core.record import Record
 from propchange.core.values.data_types import shown
 from propchange.core.wire.headers import (
     EVENT_NT,
@@ -62,8 +63,8 @@ class MulticastScope(enum.Enum):
         return limits.datagram_bytes_ipv6
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceIdentity:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ServiceIdentity(Record):
     """The identity of a service: the device's UDN (``uuid:…``), service type and serviceId, as in
     the device description. Raises ValueError for a text that no header can carry."""
 
@@ -82,8 +83,8 @@ class ServiceIdentity:
         return f"{self.udn}::{hyphenated(self.service_type)}"
 
 
-@dataclass(frozen=True, slots=True)
-class MulticastMessage:
+@dataclass(slots=True, eq=False, repr=False)
+class MulticastMessage(Record):
     """One multicast event. ``usn`` and ``svcid`` name the service. ``seq`` counts its multicast
     events. ``body`` is a propertyset. It is the same on all interfaces and in retransmissions."""
 

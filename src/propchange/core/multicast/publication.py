@@ -31,6 +31,7 @@ from propchange.core.multicast.message import (
     MulticastScope,
     ServiceIdentity,
 )
+from propchange.core.record import Record
 from propchange.core.values.state_variables import check_level
 from propchange.core.wire.headers import next_seq
 from propchange.core.wire.propertyset import format_propertyset
@@ -46,8 +47,8 @@ _HOPS = {
 """The TTL or hop limit of each scope, unless a policy sets another (MC-17, V6-11)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MulticastPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class MulticastPolicy(Record):
     """The groups that multicast events are sent to, the retransmissions, and the TTL.
 
     ``scopes``: the groups, at least one. The IPv6 scopes must be those of the device's
@@ -99,8 +100,8 @@ class MulticastPolicy:
         return _HOPS[scope] if self.hops is None else self.hops
 
 
-@dataclass(frozen=True, slots=True)
-class MulticastTooLarge:
+@dataclass(slots=True, eq=False, repr=False)
+class MulticastTooLarge(Record):
     """The new value of ``variable`` was sent by unicast only: its datagram would have
     ``payload_bytes`` bytes, more than the allowed ``most_bytes`` (MC-14)."""
 
@@ -110,8 +111,8 @@ class MulticastTooLarge:
     most_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class MulticastMerged:
+@dataclass(slots=True, eq=False, repr=False)
+class MulticastMerged(Record):
     """``updates`` changes were merged into the event ``seq``, because the runtime was behind."""
 
     service: str
@@ -120,8 +121,8 @@ class MulticastMerged:
     updates: int
 
 
-@dataclass(slots=True)
-class _Waiting:
+@dataclass(slots=True, eq=False, repr=False)
+class _Waiting(Record):
     """One event that has no SEQ yet."""
 
     service: MulticastService
@@ -131,7 +132,7 @@ class _Waiting:
     updates: int = 1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class MulticastService:
     """One service with multicast variables. ``levels`` maps variables to levels. ``seq`` is the SEQ
     of its next event. Events of changes after the version ``held_after`` wait; None: no event

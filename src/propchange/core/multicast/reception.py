@@ -26,6 +26,7 @@ from propchange.core.multicast.message import (
     hyphenated,
     read_multicast,
 )
+from propchange.core.record import Record
 from propchange.core.subscriber.events import Change, Changes, Convert, read_changes
 from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
@@ -50,8 +51,8 @@ class NotBelieved(enum.Enum):
     OUT_OF_STEP = "its SEQ is far behind those that came before"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class MulticastEvent:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MulticastEvent(Record):
     """One multicast event, reported once. ``service`` is the RemoteService of the control point, or
     the ExpectedService if the program calls the protocol itself. ``changes`` maps variables to
     values, converted by the ``convert`` of the service. ``details`` also has the values that do not
@@ -74,8 +75,8 @@ class MulticastEvent:
         return f"<MulticastEvent {self.level} {self.seq} {dict(self.changes)} of {self.service!r}>"
 
 
-@dataclass(frozen=True, slots=True)
-class MulticastMissed:
+@dataclass(slots=True, eq=False, repr=False)
+class MulticastMissed(Record):
     """``count`` events of ``service`` before ``seq`` are missing, or late. The values may be out of
     date until the state is read or the variables change again (MC-22)."""
 
@@ -84,8 +85,8 @@ class MulticastMissed:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class MulticastRefused:
+@dataclass(slots=True, eq=False, repr=False)
+class MulticastRefused(Record):
     """A datagram from ``source`` was refused for ``reason``. ``detail`` describes this datagram.
     Reported once per address and reason. Beyond ``Limits.multicast_refusals`` of these pairs,
     ``source`` is None: that outcome stands for all further addresses."""

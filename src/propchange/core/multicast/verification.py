@@ -29,12 +29,13 @@ from propchange.core.limits import Limits
 from propchange.core.multicast.held_datagrams import HeldDatagram, HeldDatagrams
 from propchange.core.multicast.message import MulticastMessage, hyphenated
 from propchange.core.multicast.reception import ExpectedService, MulticastReception, NotBelieved
+from propchange.core.record import Record
 from propchange.core.token_bucket import TokenBucket
 from propchange.core.wire.messages import Endpoint, Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MulticastFilter:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class MulticastFilter(Record):
     """The multicast events that a program wants. ``devices`` are UDNs; None: of all devices.
     ``service_id`` is a serviceId, ``service_type`` a service type as :func:`.type_fits` takes it;
     empty: any. ``levels`` are values of LVL; empty: all."""

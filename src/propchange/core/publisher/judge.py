@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink, is_loopback
 from propchange.core.publisher.callback_guard import CALLBACK_POLICIES, judge_callbacks
+from propchange.core.record import Record
 from propchange.core.tolerance import accepts
 from propchange.core.wire.headers import (
     EVENT_NT,
@@ -60,8 +61,8 @@ comes within 5 ms (SUB-55)."""
 _DLNA_DURATION = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublisherPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class PublisherPolicy(Record):
     """What a publisher grants, and to whom.
 
     - ``uda``: the version of the architecture, "1.0", "1.1" or "2.0".

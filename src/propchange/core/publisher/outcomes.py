@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from propchange.core.multicast.publication import MulticastMerged, MulticastTooLarge
+from propchange.core.record import Record
 from propchange.core.wire.messages import Delivery, Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribed:
+@dataclass(slots=True, eq=False, repr=False)
+class Subscribed(Record):
     """A SUBSCRIBE was granted for ``duration`` seconds."""
 
     sid: str
@@ -23,8 +24,8 @@ class Subscribed:
     duration: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+@dataclass(slots=True, eq=False, repr=False)
+class Refused(Record):
     """A SUBSCRIBE, renewal or UNSUBSCRIBE was refused with ``status``, for ``reason``. ``clause``
     ("UDA 2.0 §4.1.2") is the rule, a constant of the program."""
 
@@ -35,23 +36,23 @@ class Refused:
     clause: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+@dataclass(slots=True, eq=False, repr=False)
+class Renewed(Record):
     """A subscription was renewed for ``duration`` seconds."""
 
     sid: str
     duration: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribed:
+@dataclass(slots=True, eq=False, repr=False)
+class Unsubscribed(Record):
     """The subscriber has sent UNSUBSCRIBE."""
 
     sid: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerUnreported:
+@dataclass(slots=True, eq=False, repr=False)
+class AnswerUnreported(Record):
     """A subscription has ended, because for ``seconds`` it was not reported whether the answer to
     its SUBSCRIBE has left. It had no event: the initial event waits for that report."""
 
@@ -59,30 +60,30 @@ class AnswerUnreported:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+@dataclass(slots=True, eq=False, repr=False)
+class Expired(Record):
     """The duration ended without a renewal."""
 
     sid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disowned:
+@dataclass(slots=True, eq=False, repr=False)
+class Disowned(Record):
     """The subscriber answered 412, so the subscription ended (FAIL-05, AMB-15)."""
 
     sid: str
 
 
-@dataclass(frozen=True, slots=True)
-class InitialEventDelivered:
+@dataclass(slots=True, eq=False, repr=False)
+class InitialEventDelivered(Record):
     """The subscriber has answered the initial event with 2xx."""
 
     sid: str
     service: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+@dataclass(slots=True, eq=False, repr=False)
+class AttemptFailed(Record):
     """Message ``seq`` could not be delivered to ``url``. The next delivery URL is tried, if any."""
 
     sid: str
@@ -91,15 +92,15 @@ class AttemptFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptTimedOut:
+@dataclass(slots=True, eq=False, repr=False)
+class AttemptTimedOut(Record):
     """An attempt has timed out. The runtime ends the connection that carries it."""
 
     delivery: Delivery
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAbandoned:
+@dataclass(slots=True, eq=False, repr=False)
+class MessageAbandoned(Record):
     """Message ``seq`` could not be delivered to any delivery URL. Its SEQ is spent, and the
     subscription stays (FAIL-03, FAIL-04)."""
 
@@ -108,8 +109,8 @@ class MessageAbandoned:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+@dataclass(slots=True, eq=False, repr=False)
+class Merged(Record):
     """The subscriber was behind, so ``updates`` messages were merged into message ``seq``."""
 
     sid: str
@@ -117,8 +118,8 @@ class Merged:
     updates: int
 
 
-@dataclass(frozen=True, slots=True)
-class MergeFailed:
+@dataclass(slots=True, eq=False, repr=False)
+class MergeFailed(Record):
     """The application's merge rule for ``variable`` has failed. The newest text is sent; changes
     before it may be missing."""
 

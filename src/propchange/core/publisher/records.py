@@ -25,14 +25,15 @@ from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.outcomes import MergeFailed
 from propchange.core.publisher.states import PublisherState
+from propchange.core.record import Record
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
 
-@dataclass(frozen=True, slots=True)
-class EventedVariable:
+@dataclass(slots=True, eq=False, repr=False)
+class EventedVariable(Record):
     """An evented state variable, declared to the publisher.
 
     ``text`` is its value on the wire until the first update. ``minimum_interval`` (seconds) and

@@ -62,7 +62,7 @@ class Claim(NamedTuple):
     announced: bool = True
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _DeviceCheck:
     bucket: TokenBucket
     claim: Claim | None = None

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from propchange.core.limits import Limits
+from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import Part
 
 _CONSEQUENCES = (Part.FRAMING, Part.REST)
 
 
-@dataclass(slots=True)
-class AddressHistory:
+@dataclass(slots=True, eq=False, repr=False)
+class AddressHistory(Record):
     """The connections from one address. Times are those of the runtime's clock; None: never."""
 
     connections: int = 0

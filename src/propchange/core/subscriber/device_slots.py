@@ -37,7 +37,7 @@ class Queued(Protocol):
 R = TypeVar("R", bound=Queued)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class CallTurn:
     """The turn of one call of an action to ``address``. In ``carrier`` a runtime keeps the
     coroutine that waits for the turn."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
+from propchange.core.record import Record
 from propchange.core.subscriber.callback_url import (
     CallbackURL,
     callback_of_parts,
@@ -39,8 +40,8 @@ from propchange.core.wire.refusals import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriberPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class SubscriberPolicy(Record):
     """How a subscriber subscribes, and which events it accepts.
 
     ``duration`` is the wanted one, in seconds; ``hosts`` as in :class:`.PublisherPolicy`;

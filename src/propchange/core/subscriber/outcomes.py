@@ -12,6 +12,7 @@ from propchange.core.multicast.reception import (
     MulticastRefused,
 )
 from propchange.core.outcomes import OutcomeQueue
+from propchange.core.record import Record
 from propchange.core.subscriber.event_pace import EventPace
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.polling import Polling
@@ -21,8 +22,8 @@ from propchange.core.wire.messages import Endpoint
 from propchange.printable import printable
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+@dataclass(slots=True, eq=False, repr=False)
+class Granted(Record):
     """A SUBSCRIBE was answered 200. ``duration`` in seconds, ``inf`` for an infinite grant."""
 
     subscription: SubscriptionRecord
@@ -30,8 +31,8 @@ class Granted:
     duration: float
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalAnswered:
+@dataclass(slots=True, eq=False, repr=False)
+class RenewalAnswered(Record):
     """A renewal was answered 200."""
 
     subscription: SubscriptionRecord
@@ -39,16 +40,16 @@ class RenewalAnswered:
     duration: float
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalFailed:
+@dataclass(slots=True, eq=False, repr=False)
+class RenewalFailed(Record):
     """A renewal got no answer; it is tried again until the subscription expires."""
 
     subscription: SubscriptionRecord
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceChecked:
+@dataclass(slots=True, eq=False, repr=False)
+class DeviceChecked(Record):
     """An announcement about ``device`` was checked by a renewal of one of its subscriptions.
 
     ``reason`` is the text of the announcement. ``passed``: the device has granted the renewal, so
@@ -63,16 +64,16 @@ class DeviceChecked:
     announced: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SeqUnreliable:
+@dataclass(slots=True, eq=False, repr=False)
+class SeqUnreliable(Record):
     """The SEQ of the device is unreliable: events pass, gaps are not repaired. Once per
     subscription."""
 
     subscription: SubscriptionRecord
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignSource:
+@dataclass(slots=True, eq=False, repr=False)
+class ForeignSource(Record):
     """A NOTIFY with the right path and SID came from another address than the device's. Once per
     address."""
 
@@ -81,8 +82,8 @@ class ForeignSource:
     refused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NotifyRefused:
+@dataclass(slots=True, eq=False, repr=False)
+class NotifyRefused(Record):
     """A request to the listener was answered with ``status``."""
 
     peer: Endpoint | None
@@ -91,16 +92,16 @@ class NotifyRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+@dataclass(slots=True, eq=False, repr=False)
+class Unreadable(Record):
     """Part of an event could not be read, for ``reason``; the rest was taken."""
 
     subscription: SubscriptionRecord
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mended:
+@dataclass(slots=True, eq=False, repr=False)
+class Mended(Record):
     """An event of the device was not well-formed, and was mended. ``problem`` is a sentence about
     the deviation. Reported once per device and problem."""
 

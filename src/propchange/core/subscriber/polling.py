@@ -26,6 +26,7 @@ from math import isnan
 from typing import Any
 
 from propchange.core.deadlines import Deadlines
+from propchange.core.record import Record
 from propchange.core.subscriber.current_values import StateKey, no_room
 from propchange.core.subscriber.events import Cause, Change, Changes, Event, Status
 from propchange.core.subscriber.record import SubscriptionRecord
@@ -35,8 +36,8 @@ from propchange.core.values.state_variables import StateVariable
 _WANTED = (Status.SUBSCRIBING, Status.RESUBSCRIBING)
 
 
-@dataclass(slots=True)
-class _Poll:
+@dataclass(slots=True, eq=False, repr=False)
+class _Poll(Record):
     """The polling of one subscription. ``next_at`` is the earliest time of the next poll. ``new``
     is True until the first values have come since polling began. ``began_at`` is the time of the
     poll that is under way, None without one. ``valid``: its result may be used. ``event_at`` is the

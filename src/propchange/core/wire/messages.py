@@ -259,7 +259,7 @@ class EventMessage:
         return f"<EventMessage {dict(self.changes)}>"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class DeliveryAddress:
     """Where the messages of one subscription go, by one of its delivery URLs.
 

@@ -24,6 +24,7 @@ from async_upnp_client.event_handler import UpnpNotifyServer, default_on_pre_not
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.local_addresses import address_of, interface_kind
+from propchange.core.record import Record
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_sid
@@ -47,8 +48,8 @@ TIMEOUT = timedelta(seconds=1800)
 _LOGGER = logger_named("propchange.subscriber")
 
 
-@dataclass(slots=True)
-class Settings:
+@dataclass(slots=True, eq=False, repr=False)
+class Settings(Record):
     """What ``install`` sets for all handlers."""
 
     discovery: bool = True

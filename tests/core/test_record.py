@@ -1,0 +1,47 @@
+"""Records are equal by their fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from propchange.core.record import Record
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Point(Record):
+    x: int
+    y: int
+    name: str = field(default="", compare=False)
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Place(Record):
+    x: int
+    y: int
+    name: str = field(default="", compare=False)
+    secret: str = field(default="", repr=False)
+
+
+def test_records_of_one_class_are_equal_if_the_fields_that_count_are() -> None:
+    assert Point(1, 2, "here") == Point(1, 2, "there")
+    assert Point(1, 2) != Point(2, 1)
+    assert Point(1, 2, secret="a") != Point(1, 2, secret="b")
+    assert {Point(1, 2, "here"), Point(1, 2, "there")} == {Point(1, 2)}
+
+
+def test_a_record_equals_nothing_of_another_class() -> None:
+    assert Point(1, 2) != Place(1, 2)
+    assert Point(1, 2) != (1, 2, "", "")
+
+
+def test_a_record_shows_its_fields_in_order() -> None:
+    assert repr(Point(1, 2, "here", "word")) == "Point(x=1, y=2, name='here')"
+
+
+def test_a_record_is_a_dataclass_and_can_be_matched_by_position() -> None:
+    point = replace(Point(1, 2, "here"), y=3)
+    assert point == Point(1, 3)
+    match point:
+        case Point(x, y, name):
+            assert (x, y, name) == (1, 3, "here")
