@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.contestants import Publisher
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS
+from benchmarks.processes import is_compiled
 from benchmarks.publishers import BarePublisher, CPublisher, PropchangePublisher
 from benchmarks.results import (
     COST,
@@ -37,6 +38,9 @@ its rules and guards would cost more than the network does."""
 
 BURST = 10
 """Events assigned at once: below Limits.waiting_messages, so that none is merged."""
+
+_ALL_PEERS = (1, 100)
+"""The numbers of subscribers at which all other libraries are measured."""
 
 MANY = 10_000
 """Subscribers. The default limits admit 3,072 of a service, so for these they are raised."""
@@ -190,9 +194,11 @@ def rows(
     costs: dict[int, list[float]] = {}
 
     def ours(*, closing: bool = False, **limits: Any) -> list[Any]:
+        compiled = [PropchangePublisher(on_uvloop=on_uvloop, compiled=True, **limits)]
         return [
             PropchangePublisher(on_uvloop=on_uvloop, **limits),
             BarePublisher(on_uvloop=on_uvloop, closing=closing),
+            *(compiled if is_compiled() else ()),
             CPublisher(closing=closing),
         ]
 
@@ -200,6 +206,8 @@ def rows(
         theirs = [faster(bound, bare_name)]
         theirs += [faster(40, name) for name in names if name.startswith("async-upnp-client")]
         if count == 100:
+            if is_compiled():
+                theirs.append(faster(1.15, "propchange", who="propchange, compiled"))
             theirs += [faster(4, name) for name in names if "queue lifted" in name]
         return theirs
 
@@ -223,7 +231,9 @@ def rows(
             goals=goals(0.85 if count >= 100 else 0.75, count),
             required=REQUIRED,
         )
-        theirs = peers() if count <= 100 else peers("async-upnp-client") if not limits else []
+        theirs = peers() if count in _ALL_PEERS else peers("async-upnp-client")
+        if limits:  # one event to so many takes async-upnp-client three seconds
+            theirs = []
         _row(
             [*ours(**limits), *theirs],
             row,

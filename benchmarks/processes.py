@@ -7,27 +7,47 @@ import logging
 import multiprocessing
 import os
 import resource
+import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import uvloop
 
-__all__ = ["PEER_CPU", "TARGET_CPU", "Commands", "Worker", "cpu_seconds", "process_cpu_seconds"]
+__all__ = [
+    "COMPILED",
+    "PEER_CPU",
+    "TARGET_CPU",
+    "Commands",
+    "Worker",
+    "cpu_seconds",
+    "is_compiled",
+    "process_cpu_seconds",
+]
 
 _CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 TARGET_CPU = _CPUS[0] if len(_CPUS) > 1 else None
 PEER_CPU = _CPUS[-1] if len(_CPUS) > 1 else None
 """None where there is one processor, or where the system lets nobody choose."""
 
+COMPILED = Path(__file__).parents[1] / "build" / "compiled"
+"""Where the compiled build of propchange is, if there is one."""
+
 _PATIENCE = 60.0
 
 Commands = dict[str, Callable[..., Awaitable[Any]]]
 """What a worker can be asked for, by name."""
+
+
+def is_compiled() -> bool:
+    """Whether there is a compiled build."""
+    return any(COMPILED.glob("propchange/**/*.so"))
 
 
 def cpu_seconds() -> float:
@@ -45,11 +65,17 @@ class Worker:
     """A process that runs ``program`` and does what it is asked, one thing at a time.
 
     ``program`` is an async context manager, a function at the top of a module (or a partial of
-    one), that yields :data:`Commands`. It runs on uvloop, or on asyncio's own loop.
+    one), that yields :data:`Commands`. It runs on uvloop, or on asyncio's own loop. The process
+    looks for packages in ``path`` first.
     """
 
     def __init__(
-        self, program: Callable[[], Any], cpu: int | None, *, on_uvloop: bool = True
+        self,
+        program: Callable[[], Any],
+        cpu: int | None,
+        *,
+        on_uvloop: bool = True,
+        path: Path | None = None,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -58,7 +84,8 @@ class Worker:
         self._process = context.Process(
             target=_work, args=(theirs, program, cpu, on_uvloop), daemon=True
         )
-        self._process.start()
+        with _first_in_path(path):  # the process takes it over
+            self._process.start()
         theirs.close()
 
     @property
@@ -104,6 +131,15 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _first_in_path(path: Path | None) -> Iterator[None]:
+    before = sys.path.copy()
+    if path is not None:
+        sys.path.insert(0, str(path))
+    yield
+    sys.path[:] = before
 
 
 def _work(

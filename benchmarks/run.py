@@ -6,6 +6,7 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -38,6 +39,8 @@ __all__ = ["main"]
 ROUNDS = 5
 SECONDS = 0.4
 """Short enough that all contestants of a row meet the same weather on a shared machine."""
+
+_DESCRIPTORS = 20_000
 
 TRUSTED = ("propchange", "bare", "C on epoll", "to ", "none")
 """When one of these loses or reorders something, the run fails. A peer that does is told of."""
@@ -119,6 +122,8 @@ def machine(rounds: int, seconds: float) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(filter(None, map(_version, packages))),
+        "network": network.reason() or "a namespace of its own, loopback",
+        "file descriptors": f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}",
         "load": _first_line([compiler() or "cc", "--version"]) or "no compiler",
         "rounds": f"{rounds} of about {seconds:g} s, in turns; the median (least to greatest)",
     }
@@ -139,10 +144,15 @@ def _version(package: str) -> str:
         return ""
 
 
-def _is_compiled() -> bool:
-    import propchange.core.publisher.protocol as module
-
-    return not str(module.__file__).endswith(".py")
+def _raise_descriptors() -> None:
+    """For this process and those that it starts. A row that needs more says so."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limits in ((_DESCRIPTORS, max(hard, _DESCRIPTORS)), (hard, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        except (ValueError, OSError):
+            continue
+        return
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,12 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     began = time.perf_counter()
     name = "without uvloop" if options.without_speed else "with uvloop"
-    if _is_compiled():
-        name += ", compiled"
+    network.enter()
+    _raise_descriptors()
     variant = Variant(name, machine(options.rounds, options.seconds))
     for what, value in variant.machine.items():
         print(f"{what}: {value}")
-    network.enter()
     failed = False
     for family in options.only:
         for row in FAMILIES[family](
