@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import subprocess
 
-__all__ = ["ADDRESS", "INTERFACE", "enter", "reason", "subscribers_of"]
+__all__ = ["ADDRESS", "INTERFACE", "enter", "libupnp_port", "reason", "subscribers_of"]
 
 INTERFACE = "v0"
 ADDRESS = "10.77.0.1"
@@ -66,3 +67,11 @@ def _enter() -> str | None:
 def subscribers_of(host: str) -> str:
     """The first address of subscribers of a publisher at ``host``."""
     return "10.77.1.1" if host == ADDRESS else "127.0.0.1"
+
+
+def libupnp_port() -> int:
+    """A port that libupnp takes, and that was not used in this network."""
+    return next(_PORTS)
+
+
+_PORTS = itertools.count(49_152)

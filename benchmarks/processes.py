@@ -29,6 +29,7 @@ __all__ = [
     "cpu_seconds",
     "is_compiled",
     "process_cpu_seconds",
+    "resident_bytes",
 ]
 
 _CPUS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -59,6 +60,12 @@ def cpu_seconds() -> float:
 def process_cpu_seconds(pid: int) -> float:
     """The same of another process, its threads included."""
     return time.clock_gettime(~pid << 3 | 2)  # its CPU-time clock: clock_getcpuclockid(3)
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident set of another process."""
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
 
 
 class Worker:
@@ -93,6 +100,12 @@ class Worker:
         """Processor time of the process so far, the kernel's work for it included."""
         assert self._process.pid is not None
         return process_cpu_seconds(self._process.pid)
+
+    @property
+    def resident_bytes(self) -> int:
+        """The resident set of the process."""
+        assert self._process.pid is not None
+        return resident_bytes(self._process.pid)
 
     def close(self) -> None:
         """End the process."""

@@ -13,7 +13,7 @@ from select import select
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.processes import PEER_CPU, process_cpu_seconds
+from benchmarks.processes import PEER_CPU, process_cpu_seconds, resident_bytes
 
 __all__ = ["Program", "compiled", "compiler"]
 
@@ -75,6 +75,11 @@ class Program:
     def cpu_seconds(self) -> float:
         """Processor time of the process so far, the kernel's work for it included."""
         return process_cpu_seconds(self.pid)
+
+    @property
+    def resident_bytes(self) -> int:
+        """The resident set of the process."""
+        return resident_bytes(self.pid)
 
     def ask(self, *words: object) -> dict[str, Any]:
         """The answer to a command."""

@@ -111,6 +111,10 @@ class PropchangePublisher:
     def cpu(self) -> float:
         return self._process.cpu_seconds
 
+    def resident_bytes(self) -> int:
+        """The resident set of the process."""
+        return self._process.resident_bytes
+
     def publish(self, events: int, at_once: int) -> str:
         return str(self._process.ask("publish", events, at_once))
 

@@ -1,308 +1,177 @@
-"""Receiving: events from many connections that stay open, one message under way on each.
-
-The peer is a device that answers GET and SUBSCRIBE, and then sends as fast as it is answered.
-"""
+"""Receiving: each event decoded to typed values and handed to the application."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import pyexpat
-import re
 import time
-from collections.abc import AsyncIterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal
 
-import httptools
+from benchmarks import receivers
+from benchmarks.programs import Program, compiled
+from benchmarks.receivers import Body, Receiver
+from benchmarks.results import (
+    COST,
+    RATE,
+    Figures,
+    Incorrect,
+    Measured,
+    Row,
+    Wanted,
+    always,
+    faster,
+    in_turns,
+)
 
-from benchmarks import wire
-from benchmarks.processes import Commands, cpu_seconds
-from propchange import ControlPoint
+__all__ = ["Flow", "measure", "rows"]
 
-__all__ = ["CONNECTIONS", "Tally", "bare", "generator", "propchange_control_point"]
+REQUIRED = 0.5
+"""The least share of the bare contestant's speed. Below it the shape of the library is wrong."""
 
 CONNECTIONS = 64
+_DOCUMENTS = Path(__file__).parent / "documents"
 _SETTLE_SECONDS = 20.0
-_TAILS = [wire.notify_tail("Temperature", f"{10 + number / 8:.3f}") for number in range(64)]
+
+Manner = Literal["keep", "close"]
 
 
-# --- the peer ---
+class Flow:
+    """A receiver, and the generator that sends to it on ``connections`` connections."""
 
-
-class _Sender(asyncio.Protocol):
-    """One connection to a contestant, with rising SEQs of one subscription."""
-
-    def __init__(self, group: _Group, head: bytes) -> None:
-        self._group = group
-        self._head = head
-        self._write: Any = None
-        self._seq = -1
-        self._answered: asyncio.Future[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._group.lost += 1
-
-    async def send_first(self) -> None:
-        """The initial event."""
-        self._answered = asyncio.get_running_loop().create_future()
-        self.send()
-        await self._answered
-        self._answered = None
-
-    def send(self) -> None:
-        self._seq = seq = self._seq + 1
-        self._write(b"%b%d%b" % (self._head, seq, _TAILS[seq & 63]))
-
-    def data_received(self, data: bytes) -> None:
-        if data[:13] != b"HTTP/1.1 200 ":
-            raise RuntimeError(f"answered with {data!r}")
-        group = self._group
-        if group.running:
-            group.sent += 1
-            self._seq = seq = self._seq + 1
-            self._write(b"%b%d%b" % (self._head, seq, _TAILS[seq & 63]))
-        elif self._answered is not None:
-            self._answered.set_result(None)
+    def __init__(self, receiver: Receiver, generator: Program, connections: int) -> None:
+        self._receiver = receiver
+        self._generator = generator
+        self._expected = 0
+        port = receiver.port
+        if port is None:
+            url = f"http://{receiver.address}:{generator.first['port']}"
+            receiver.subscribe(url, connections)
+            ready = generator.ask("ready", connections, 20_000)["ready"]
+            if ready == connections:
+                receiver.subscribed()
         else:
-            group.sent += 1
-            group.outstanding -= 1
-            if not group.outstanding:
-                group.done.set_result(None)
+            where = (receiver.address, port, "/events/", 0, connections)
+            ready = generator.ask("connect", *where)["ready"]
+        if ready != connections:
+            raise Incorrect(f"{ready} of {connections} initial events were answered")
+        self._settle(connections)
 
-
-class _Group:
-    """The connections to one contestant."""
-
-    def __init__(self) -> None:
-        self.senders: list[_Sender] = []
-        self.running = False
-        self.sent = 0
-        self.outstanding = 0
-        self.lost = 0
-        self.done: asyncio.Future[None]
-
-    async def connect(self, port: int, target: str) -> None:
-        sid = f"uuid:00000000-0000-0000-0000-{len(self.senders):012}"
-        await self.add(port, target, sid)
-
-    async def add(self, port: int, target: str, sid: str) -> None:
-        head = wire.notify_head(f"127.0.0.1:{port}", target, sid)
-        _, sender = await asyncio.get_running_loop().create_connection(
-            lambda: _Sender(self, head), "127.0.0.1", port
-        )
-        self.senders.append(sender)
-        await sender.send_first()
-
-    async def run(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self.sent = 0
-        self.running = True
-        self.outstanding = len(self.senders)
-        self.done = loop.create_future()
-        loop.call_later(seconds, self._stop)
-        for sender in self.senders:
-            sender.send()
-        await self.done
-
-    def _stop(self) -> None:
-        self.running = False
-
-
-class _Device(asyncio.Protocol):
-    """Answers GET, SUBSCRIBE and UNSUBSCRIBE; each SUBSCRIBE gets a connection of its own."""
-
-    def __init__(self, group: _DeviceGroup) -> None:
-        self._group = group
-        self._transport: asyncio.Transport
-        self._data = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._data += data
-        while b"\r\n\r\n" in self._data:
-            head, _, self._data = self._data.partition(b"\r\n\r\n")
-            self._transport.write(self._answer(head))
-
-    def _answer(self, head: bytes) -> bytes:
-        method, target, _ = head.split(b" ", 2)
-        if method == b"GET":
-            return wire.response(
-                wire.DESCRIPTION if target == b"/description.xml" else wire.SCPD,
-                b'CONTENT-TYPE: text/xml; charset="utf-8"',
+    def _settle(self, events: int) -> None:
+        """Wait until the application has so many more events."""
+        self._expected += events
+        until = time.monotonic() + _SETTLE_SECONDS
+        while (counted := self._receiver.count())["events"] < self._expected:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.01)
+        if counted["events"] != self._expected:
+            raise Incorrect(
+                f"the application has {counted['events']:,} of {self._expected:,} events"
             )
-        if method != b"SUBSCRIBE":
-            return wire.response(b"")
-        callback = re.search(rb"CALLBACK: *<http://127\.0\.0\.1:(\d+)(/[^>]*)>", head)
-        assert callback is not None
-        self._group.subscribed += 1
-        sid = f"uuid:00000000-0000-0000-0000-{self._group.subscribed:012}"
-        task = asyncio.get_running_loop().create_task(
-            self._group.add(int(callback[1]), callback[2].decode(), sid)
-        )
-        self._group.tasks.append(task)
-        return wire.response(b"", b"SID: %b" % sid.encode(), b"TIMEOUT: Second-1800")
+        if counted["disorder"]:
+            raise Incorrect(f"{counted['disorder']:,} events did not have the next value")
+
+    def round(self, seconds: float, manner: Manner) -> Figures:
+        """Send for ``seconds``, each event as soon as the one before is answered."""
+        cpu = self._receiver.cpu()
+        told = self._generator.ask("run", seconds, 0, manner)
+        if told["bad"]:
+            raise Incorrect(f"{told['bad']:,} of {told['sent']:,} events were not answered 200")
+        if told["lost"]:
+            raise Incorrect(f"{told['lost']:,} connections ended before an answer")
+        self._settle(told["sent"])
+        used = self._receiver.cpu() - cpu
+        return {
+            RATE: told["sent"] / told["seconds"],
+            COST: used / told["sent"] * 1e6,
+            "load busy": told["cpu"] / told["seconds"],
+            "opened": told["opened"],
+        }
 
 
-class _DeviceGroup(_Group):
-    def __init__(self) -> None:
-        super().__init__()
-        self.subscribed = 0
-        self.tasks: list[asyncio.Task[None]] = []
+@contextmanager
+def flows(
+    contestants: Sequence[Receiver], body: Body, connections: int
+) -> Iterator[tuple[dict[str, Flow], dict[str, str]]]:
+    """Start each receiver and its generator. Gives those that are ready, by name, and why the
+    others are not."""
+    files = [_DOCUMENTS / body / f"{name}.xml" for name in ("description", "scpd", "body")]
+    ready: dict[str, Flow] = {}
+    wrong: dict[str, str] = {}
+    with ExitStack() as stack:
+        for receiver in contestants:
+            stack.callback(receiver.stop)
+            try:
+                receiver.start()
+                command = [compiled("generator"), receiver.address, *files]
+                generator = stack.enter_context(Program(command))
+                ready[receiver.name] = Flow(receiver, generator, connections)
+            except (Incorrect, RuntimeError) as error:
+                wrong[receiver.name] = str(error)
+                receiver.stop()
+        yield ready, wrong
 
 
-@contextlib.asynccontextmanager
-async def generator() -> AsyncIterator[Commands]:
-    """``device`` opens the device of a contestant and gives its port; ``connect`` goes to one
-    that does not subscribe; ``run`` gives the messages answered, seconds, the connections that
-    broke, and seconds of CPU."""
-    groups: dict[str, _Group] = {}
+def measure(
+    row: Row,
+    contestants: Sequence[Receiver],
+    rounds: int,
+    seconds: float,
+    *,
+    connections: int = CONNECTIONS,
+    manner: Manner = "keep",
+    body: Body = "plain",
+) -> Row:
+    """Let the contestants receive in turns."""
 
-    async def device(name: str) -> int:
-        group = groups[name] = _DeviceGroup()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: _Device(group), "127.0.0.1", 0
-        )
-        return int(server.sockets[0].getsockname()[1])
+    def one(flow: Flow) -> Measured:
+        return lambda: flow.round(seconds, manner)
 
-    async def connect(name: str, port: int) -> None:
-        group = groups[name] = _Group()
-        for number in range(CONNECTIONS):
-            await group.connect(port, f"/{number:022}")
-
-    async def run(name: str, seconds: float) -> tuple[int, float, int, float]:
-        group = groups[name]
-        if isinstance(group, _DeviceGroup):
-            await asyncio.gather(*group.tasks)
-        if len(group.senders) != CONNECTIONS:
-            raise RuntimeError(f"{len(group.senders)} connections to {name}")
-        cpu = cpu_seconds()
-        begin = time.perf_counter()
-        await group.run(seconds)
-        took = time.perf_counter() - begin
-        return group.sent, took, group.lost, cpu_seconds() - cpu
-
-    yield {"device": device, "connect": connect, "run": run}
+    with flows(contestants, body, connections) as (ready, wrong):
+        in_turns(row, {name: one(flow) for name, flow in ready.items()}, rounds)
+    row.wrong |= wrong
+    return row
 
 
-# --- the contestants ---
+def rows(
+    rounds: int,
+    seconds: float,
+    *,
+    on_uvloop: bool = True,
+    with_peers: bool = True,
+    wanted: Wanted = always,
+) -> Iterator[Row]:
+    """The rows of the table, as they are measured."""
 
+    def contestants(body: Body = "plain") -> list[Receiver]:
+        peers = receivers.others(body) if with_peers else []
+        return [*receivers.ours(body, on_uvloop=on_uvloop), *peers]
 
-class Tally:
-    """How many events have come, and the processor time since they were last counted."""
+    def row(title: str, all_of: Sequence[Receiver], share: float, **multiples: float) -> Row:
+        goals = [faster(share, all_of[1].name)]
+        for each in all_of[2:]:
+            library = each.name.partition(" ")[0].replace("-", "_")
+            if library in multiples:
+                goals.append(faster(multiples[library], each.name))
+        return Row("receiving", title, goals=goals, required=REQUIRED)
 
-    def __init__(self) -> None:
-        self.events = 0
-        self.disorder = 0
-        self._cpu = 0.0
-
-    async def begin(self) -> None:
-        self.events = self.disorder = 0
-        self._cpu = cpu_seconds()
-
-    async def end(self, expected: int) -> tuple[int, int, float]:
-        """Events, those out of order, seconds of CPU."""
-        used = cpu_seconds() - self._cpu
-        async with asyncio.timeout(_SETTLE_SECONDS):
-            while self.events < expected:  # noqa: ASYNC110 - nothing may tell it, that would cost
-                await asyncio.sleep(0.01)
-        return self.events, self.disorder, used
-
-
-@contextlib.asynccontextmanager
-async def propchange_control_point() -> AsyncIterator[Commands]:
-    """propchange as a program uses it: typed values, each event consumed by ``async for``."""
-    tally = Tally()
-    tasks: list[asyncio.Task[None]] = []
-
-    async with ControlPoint() as control_point:
-
-        async def consume(subscription: Any, ready: asyncio.Event) -> None:
-            seq = -1
-            async with subscription:
-                async for event in subscription:
-                    if event.seq != seq + 1 or not isinstance(event.changes["Temperature"], float):
-                        tally.disorder += 1
-                    seq = event.seq
-                    tally.events += 1
-                    ready.set()
-
-        async def subscribe(port: int) -> None:
-            device = await control_point.device(f"http://127.0.0.1:{port}/description.xml")
-            service = device["Thermometer"]
-            for _ in range(CONNECTIONS):
-                ready = asyncio.Event()
-                tasks.append(asyncio.create_task(consume(service.subscribe(), ready)))
-                await ready.wait()
-
-        yield {"subscribe": subscribe, "begin": tally.begin, "end": tally.end}
-        for task in tasks:
-            task.cancel()
-
-
-class _Bare(asyncio.Protocol):
-    """httptools and expat with nothing around them."""
-
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
-        self._write: Any = None
-        self._parser = httptools.HttpRequestParser(self)
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def on_message_begin(self) -> None:
-        self._headers = []
-        self._body = b""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
-
-    def on_body(self, body: bytes) -> None:
-        self._body += body
-
-    def on_message_complete(self) -> None:
-        if _parse_body(self._body):
-            self._tally.events += 1
-        self._write(wire.SHORT_ANSWER)
-
-
-def _parse_body(body: bytes) -> dict[str, str]:
-    changes: dict[str, str] = {}
-    texts: list[str] = []
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        texts.clear()
-
-    def end(name: str) -> None:
-        if ":" not in name:
-            changes[name] = "".join(texts)
-
-    parser = pyexpat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = texts.append
-    parser.Parse(body, True)
-    return changes
-
-
-@contextlib.asynccontextmanager
-async def bare() -> AsyncIterator[Commands]:
-    """The least that receiving can cost on uvloop: the header collected, the body parsed, 200."""
-    tally = Tally()
-    server = await asyncio.get_running_loop().create_server(lambda: _Bare(tally), "127.0.0.1", 0)
-
-    async def port() -> int:
-        return int(server.sockets[0].getsockname()[1])
-
-    yield {"port": port, "begin": tally.begin, "end": tally.end}
-    server.close()
+    several: dict[str, Any] = {"async_upnp_client": 9, "GUPnP": 2, "libupnp": 3}
+    for connections in (1, 8, CONNECTIONS):
+        title = f"receiving on {connections} connection{'s' if connections > 1 else ''}, kept alive"
+        if wanted(title):
+            all_of = contestants()
+            new = row(title, all_of, 0.88, **several)
+            yield measure(new, all_of, rounds, seconds, connections=connections)
+    title = "receiving, a connection for each event"
+    if wanted(title):
+        all_of = contestants()
+        new = row(title, all_of, 0.85, async_upnp_client=8)
+        new.note = f"{CONNECTIONS} connections at a time"
+        yield measure(new, all_of, rounds, seconds, manner="close")
+    title = "receiving LastChange, expanded"
+    if wanted(title):
+        all_of = contestants("last-change")
+        new = row(title, all_of, 0.85, async_upnp_client=8)
+        new.note = f"{CONNECTIONS} connections, kept alive; Volume and Mute of one instance"
+        yield measure(new, all_of, rounds, seconds, body="last-change")

@@ -11,28 +11,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from benchmarks import calls, fan_out, latency, network, receiving, report
-from benchmarks.fan_out import REQUIRED
-from benchmarks.processes import PEER_CPU, TARGET_CPU, Worker
-from benchmarks.programs import compiler
-from benchmarks.results import (
-    COST,
-    RATE,
-    Figures,
-    Incorrect,
-    Measured,
-    Results,
-    Row,
-    Variant,
-    Wanted,
-    always,
-    faster,
-    in_turns,
+from benchmarks import (
+    calls,
+    fan_out,
+    idle,
+    latency,
+    network,
+    on_twisted,
+    receiving,
+    report,
+    subscribing,
 )
+from benchmarks.processes import PEER_CPU, TARGET_CPU
+from benchmarks.programs import compiler
+from benchmarks.results import Results, Row, Variant
+from lab import cohen3_environment
+from lab.programs import Missing
 
 __all__ = ["main"]
 
@@ -46,56 +43,13 @@ TRUSTED = ("propchange", "bare", "C on epoll", "to ", "none")
 """When one of these loses or reorders something, the run fails. A peer that does is told of."""
 
 
-def _receiving(
-    rounds: int,
-    seconds: float,
-    *,
-    on_uvloop: bool = True,
-    with_peers: bool = True,
-    wanted: Wanted = always,
-) -> Iterator[Row]:
-    """Receiving on kept connections, and async-upnp-client for orientation."""
-    from benchmarks import others
-
-    bare_name = f"bare {'uvloop' if on_uvloop else 'asyncio'}"
-    row = Row("receiving", f"receiving on {receiving.CONNECTIONS} connections", required=REQUIRED)
-    if not wanted(row.title):
-        return
-    row.goals = [faster(0.88, bare_name), faster(9, "async-upnp-client")]
-    points = {
-        "propchange": receiving.propchange_control_point,
-        "async-upnp-client": others.async_upnp_client_control_point,
-    }
-    with ExitStack() as stack:
-        generator = stack.enter_context(Worker(receiving.generator, PEER_CPU))
-
-        def one(name: str, program: Callable[[], Any]) -> Measured:
-            worker = stack.enter_context(Worker(program, TARGET_CPU, on_uvloop=on_uvloop))
-            if name == bare_name:
-                generator.ask("connect", name, worker.ask("port"))
-            else:
-                worker.ask("subscribe", generator.ask("device", name))
-
-            def run() -> Figures:
-                worker.ask("begin")
-                sent, took, lost, busy = generator.ask("run", name, seconds)
-                heard, disorder, cpu = worker.ask("end", sent)
-                if heard != sent or disorder or lost:
-                    raise Incorrect(f"{heard} of {sent} events, {disorder} bad, {lost} lost")
-                return {RATE: sent / took, COST: cpu / sent * 1e6, "load busy": busy / took}
-
-            return run
-
-        each = {"propchange": one("propchange", points["propchange"])}
-        each[bare_name] = one(bare_name, receiving.bare)
-        each["async-upnp-client"] = one("async-upnp-client", points["async-upnp-client"])
-        yield in_turns(row, each, rounds)
-
-
 FAMILIES: dict[str, Callable[..., Iterator[Row]]] = {
     "fan-out": fan_out.rows,
     "latency": latency.rows,
-    "receiving": _receiving,
+    "receiving": receiving.rows,
+    "subscribing": subscribing.rows,
+    "idle": idle.rows,
+    "twisted": on_twisted.rows,
     "calls": calls.rows,
 }
 
@@ -169,6 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     began = time.perf_counter()
     name = "without uvloop" if options.without_speed else "with uvloop"
+    if not options.without_peers:
+        with suppress(Missing):  # its rows say why
+            cohen3_environment.python()  # before there is no way to a package index
     network.enter()
     _raise_descriptors()
     variant = Variant(name, machine(options.rounds, options.seconds))

@@ -5,14 +5,15 @@
  * Serves DESCRIPTION at /description.xml and SCPD at each other path, answers SUBSCRIBE, and
  * sends to the CALLBACK of each new subscription over a connection of its own. BODY is the
  * template of the event bodies: @VALUE@ becomes 10.000 + SEQ % 64 / 8, @NUMBER@ becomes SEQ % 64.
- * The initial event follows the answer to SUBSCRIBE. Prints {"port": PORT}, then one line for
- * each command:
+ * Prints {"port": PORT}, then one line for each command:
  *
  *     connect HOST PORT PREFIX FIRST COUNT
  *         connections without SUBSCRIBE, to the paths PREFIX and a number of 22 digits from FIRST
  *         on; waits until each initial event is answered
  *     ready COUNT MILLISECONDS
- *         waits until so many subscriptions have their initial event answered
+ *         waits for so many subscriptions, sends their initial events, and waits for the answers.
+ *         The initial events follow the last answer to SUBSCRIBE after 50 ms, because GUPnP drops
+ *         one that comes within 5 ms.
  *     run SECONDS BURST keep|close
  *         sends: BURST 0 is the next event of each subscription as soon as its last is answered;
  *         else BURST events of each subscription, then a wait for all answers, and again. close
@@ -58,7 +59,7 @@ static struct connection *connections;
 
 /* the pending command */
 static size_t awaited;
-static int64_t awaited_until;
+static int64_t awaited_until, last_subscribed;
 static struct {
     int active, closing;
     int64_t began, until;
@@ -333,7 +334,8 @@ static void subscribe(int fd, const struct message *message)
                           "CONTENT-LENGTH: 0\r\n\r\n",
                           sid);
     write_all(fd, text, (size_t)length);
-    send_event(add_subscription(parse_address(host), port, path, sid));
+    add_subscription(parse_address(host), port, path, sid);
+    last_subscribed = now_ns();
 }
 
 static void take_request(int fd, const struct message *message)
@@ -422,8 +424,17 @@ static void command(char *line)
     }
 }
 
+static void send_initial_events(void)
+{
+    for (size_t number = 0; number < subscribed; number++)
+        if (!subscriptions[number].answered && !subscriptions[number].under_way)
+            send_event(&subscriptions[number]);
+}
+
 static void look_at_waiting(void)
 {
+    if (awaited_until && subscribed >= awaited && now_ns() - last_subscribed > 50000000)
+        send_initial_events();
     if (awaited_until && (ready >= awaited || now_ns() > awaited_until)) {
         awaited_until = 0;
         printf("{\"ready\": %zu}\n", ready);

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 from collections.abc import AsyncIterator
 
-__all__ = ["VALUES", "Tally", "commands", "resident_kib", "tell"]
+__all__ = ["VALUES", "Tally", "commands", "tell"]
 
 VALUES = {
     "Temperature": [10 + number / 8 for number in range(64)],
@@ -30,12 +29,6 @@ async def commands() -> AsyncIterator[list[str]]:
         yield words
 
 
-def resident_kib() -> int:
-    """The resident set of this process."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize() // 1024
-
-
 class Tally:
     """How many events came, and how many of them did not have the value that was next."""
 
@@ -45,4 +38,4 @@ class Tally:
 
     def tell(self) -> None:
         """Answer the command ``count``."""
-        tell(events=self.events, disorder=self.disorder, resident_kib=resident_kib())
+        tell(events=self.events, disorder=self.disorder)

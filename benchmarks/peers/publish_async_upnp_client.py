@@ -3,8 +3,7 @@
     python -m benchmarks.peers.publish_async_upnp_client IP PORT
 
 On start: {"ready": version, "event_url": …}. ``burst COUNT PACE`` assigns values that are
-CLOCK_MONOTONIC in ns, COUNT times, PACE µs apart: {"fired": COUNT, "last": TEXT}. ``memory``
-answers {"resident_kib": …}.
+CLOCK_MONOTONIC in ns, COUNT times, PACE µs apart: {"fired": COUNT, "last": TEXT}.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from async_upnp_client.server import (
     create_event_var,
 )
 
-from benchmarks.peers.lines import commands, resident_kib, tell
+from benchmarks.peers.lines import commands, tell
 
 
 class Bench(UpnpServerService):
@@ -74,20 +73,16 @@ async def main(address: str, port: int) -> None:
     version = importlib.metadata.version("async-upnp-client")
     tell(ready=f"async-upnp-client {version}", event_url=f"http://{address}:{port}/Bench/events")
     variable = BENCHES[0].state_variable("Value")
-    async for command, *words in commands():
-        if command == "burst":
-            count, pace = map(int, words)
-            due = time.monotonic_ns()
-            text = ""
-            for _ in range(count):
-                due += pace * 1000
-                if pace:
-                    await asyncio.sleep(max(due - time.monotonic_ns(), 0) / 1e9)
-                text = str(time.monotonic_ns())
-                variable.value = text
-            tell(fired=count, last=text)
-        else:
-            tell(resident_kib=resident_kib())
+    async for _, count, pace in commands():
+        due = time.monotonic_ns()
+        text = ""
+        for _ in range(int(count)):
+            due += int(pace) * 1000
+            if pace != "0":
+                await asyncio.sleep(max(due - time.monotonic_ns(), 0) / 1e9)
+            text = str(time.monotonic_ns())
+            variable.value = text
+        tell(fired=int(count), last=text)
     await server.async_stop()
 
 

@@ -37,12 +37,8 @@ class Commands(LineOnlyReceiver):
         self._server = server
 
     def lineReceived(self, line: bytes) -> None:
-        command, *words = line.decode().split()
-        if command == "burst":
-            count, pace = map(int, words)
-            self._fire(count, count, pace / 1e6)
-        else:
-            tell(resident_kib=resident_kib())
+        _, count, pace = line.split()
+        self._fire(int(count), int(count), int(pace) / 1e6)
 
     def _fire(self, count: int, left: int, pace: float) -> None:
         while left:
@@ -56,10 +52,6 @@ class Commands(LineOnlyReceiver):
 
     def connectionLost(self, reason: Any = None) -> None:
         reactor.callLater(0, reactor.stop)
-
-
-def resident_kib() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
 
 
 def main(port: int) -> None:

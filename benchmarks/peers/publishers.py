@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +17,10 @@ from benchmarks.programs import Program
 from lab import cohen3_environment, peers
 from lab.programs import Missing, free_port
 
-__all__ = ["PUBLISHERS", "PeerPublisher", "process_cpu_seconds"]
+__all__ = ["PUBLISHERS", "PeerPublisher", "pkg_config_version"]
 
 _HERE = Path(__file__).parent
 _LIFTED = 1_000_000
-
-
-def process_cpu_seconds(pid: int) -> float:
-    """Processor time of another process so far, all its threads and the kernel's work included."""
-    return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid() makes of a pid
 
 
 class PeerPublisher(ABC):
@@ -57,7 +51,7 @@ class PeerPublisher(ABC):
         return self._program
 
     def cpu(self) -> float:
-        return process_cpu_seconds(self.program.pid)
+        return self.program.cpu_seconds
 
     def stop(self) -> None:
         if self._program is not None:
@@ -77,8 +71,8 @@ class PeerPublisher(ABC):
         count = max(round(per_second * seconds), 1)
         return str(self.program.ask("burst", count, round(1e6 / per_second))["last"])
 
-    def resident_kib(self) -> int:
-        return int(self.program.ask("memory")["resident_kib"])
+    def resident_bytes(self) -> int:
+        return self.program.resident_bytes
 
 
 class _Command(PeerPublisher):
@@ -90,7 +84,8 @@ class _Command(PeerPublisher):
         return self._make()
 
 
-def _version(package: str) -> str:
+def pkg_config_version(package: str) -> str:
+    """The version of a C library; empty if it is not there."""
     done = subprocess.run(
         ["pkg-config", "--modversion", package], capture_output=True, text=True, check=False
     )
@@ -120,7 +115,7 @@ def gupnp() -> PeerPublisher:
         programs = peers.build("gupnp", "gupnp-1.6", "gio-unix-2.0")
         return [str(programs / "pub_gupnp"), "127.0.0.1", str(free_port()), str(peers.WEB)]
 
-    return _Command(f"GUPnP {_version('gupnp-1.6')}".strip(), command)
+    return _Command(f"GUPnP {pkg_config_version('gupnp-1.6')}".strip(), command)
 
 
 def libupnp(*, lifted: bool = False) -> PeerPublisher:
@@ -131,11 +126,15 @@ def libupnp(*, lifted: bool = False) -> PeerPublisher:
         programs = peers.build("pupnp", "libupnp")
         if network.reason() is not None:
             raise Missing(f"it refuses the loopback interface, and {network.reason()}")
-        port = free_port() + 30_000  # it takes none below 49152
-        words = [str(programs / "pub_pupnp"), network.INTERFACE, str(port), str(peers.WEB)]
+        words = [
+            str(programs / "pub_pupnp"),
+            network.INTERFACE,
+            str(network.libupnp_port()),
+            str(peers.WEB),
+        ]
         return [*words, str(_LIFTED)] if lifted else words
 
-    name = f"libupnp {_version('libupnp')}".strip()
+    name = f"libupnp {pkg_config_version('libupnp')}".strip()
     return _Command(f"{name}, its queue lifted" if lifted else name, command)
 
 

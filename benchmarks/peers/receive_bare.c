@@ -3,8 +3,8 @@
  *
  *   receive_bare IP
  *
- * On start: {"ready": version, "port": PORT}. Commands: count ({"events": …, "disorder": 0,
- * "resident_kib": …}) and quit; the end of stdin ends it.
+ * On start: {"ready": version, "port": PORT}. Commands: count ({"events": …, "disorder": 0})
+ * and quit; the end of stdin ends it.
  */
 #include <arpa/inet.h>
 #include <expat.h>

@@ -4,7 +4,7 @@
  *
  * On start: {"ready": version}. Commands:
  *   subscribe BASE-URL COUNT   COUNT subscriptions to BASE-URL/event   {"subscribed": COUNT}
- *   count                      {"events": …, "disorder": …, "resident_kib": …}
+ *   count                      {"events": …, "disorder": …}
  *   quit
  * It subscribes in the background: "subscribed" is said before the grants.
  */
@@ -23,10 +23,10 @@
 
 static GUPnPContext *context;
 
-static void on_temperature(GUPnPServiceProxy *proxy, const char *variable, GValue *value, gpointer number)
+static void on_temperature(GUPnPServiceProxy *proxy, const char *variable, GValue *value, gpointer next)
 {
 	(void)proxy, (void)variable;
-	count_event(g_value_get_double(value), number);
+	count_event(g_value_get_double(value), next);
 }
 
 static void on_lost(GUPnPServiceProxy *proxy, const GError *error, gpointer data)
@@ -40,13 +40,14 @@ static void subscribe(const char *base_url)
 	xmlDoc *xml = xmlReadMemory(DESCRIPTION, strlen(DESCRIPTION), NULL, NULL, 0);
 	GUPnPXMLDoc *document = gupnp_xml_doc_new(xml);
 	GUri *url_base = g_uri_parse(base_url, G_URI_FLAGS_NONE, NULL);
-	long *number = g_new0(long, 1);
+	long *next = g_new(long, 1);
 	GUPnPServiceProxy *proxy = g_object_new(
 		GUPNP_TYPE_SERVICE_PROXY, "context", context, "location", base_url, "udn", "uuid:any",
 		"service-type", SERVICE_TYPE, "url-base", url_base, "document", document,
 		"element", xmlDocGetRootElement(xml), NULL);
 
-	gupnp_service_proxy_add_notify(proxy, "Temperature", G_TYPE_DOUBLE, on_temperature, number);
+	*next = -1;
+	gupnp_service_proxy_add_notify(proxy, "Temperature", G_TYPE_DOUBLE, on_temperature, next);
 	g_signal_connect(proxy, "subscription-lost", G_CALLBACK(on_lost), NULL);
 	gupnp_service_proxy_set_subscribed(proxy, TRUE);
 	g_uri_unref(url_base);

@@ -19,16 +19,25 @@ static UpnpClient_Handle control_point;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
 	Upnp_SID sid;
-	long number; /* of events */
+	long next; /* as count_event has it */
 } subscriptions[SUBSCRIPTIONS];
 static long subscribed;
 
-static long *number_of(const char *sid)
+/* The initial event may come before UpnpSubscribe returns, so it may be the first to name a SID. */
+static long *next_of(const char *sid)
 {
-	for (long i = 0; i < subscribed; i++)
-		if (strcmp(subscriptions[i].sid, sid) == 0)
-			return &subscriptions[i].number;
-	return NULL;
+	long i = 0;
+
+	while (i < subscribed && strcmp(subscriptions[i].sid, sid) != 0)
+		i++;
+	if (i == SUBSCRIPTIONS)
+		return NULL;
+	if (i == subscribed) {
+		strncpy(subscriptions[i].sid, sid, sizeof(Upnp_SID) - 1);
+		subscriptions[i].next = -1;
+		subscribed++;
+	}
+	return &subscriptions[i].next;
 }
 
 static double value_of(IXML_Document *propertyset)
@@ -46,11 +55,11 @@ static int on_event(Upnp_EventType type, const void *event, void *cookie)
 	(void)cookie;
 	if (type == UPNP_EVENT_RECEIVED) {
 		double value = value_of(UpnpEvent_get_ChangedVariables(event));
-		long *number;
+		long *next;
 
 		pthread_mutex_lock(&lock);
-		if ((number = number_of(UpnpEvent_get_SID_cstr(event))))
-			count_event(value, number);
+		if ((next = next_of(UpnpEvent_get_SID_cstr(event))))
+			count_event(value, next);
 		pthread_mutex_unlock(&lock);
 	} else if (type == UPNP_EVENT_AUTORENEWAL_FAILED || type == UPNP_EVENT_SUBSCRIPTION_EXPIRED) {
 		fail("subscription lost", UpnpEventSubscribe_get_SID_cstr(event));
@@ -64,17 +73,11 @@ static void subscribe(const char *base_url, long count)
 	long granted = 0;
 
 	snprintf(url, sizeof url, "%s/event", base_url);
-	for (long i = 0; i < count && subscribed < SUBSCRIPTIONS; i++) {
+	for (long i = 0; i < count; i++) {
 		int seconds = 1800;
 		Upnp_SID sid;
 
-		if (UpnpSubscribe(control_point, url, &seconds, sid) != UPNP_E_SUCCESS)
-			continue;
-		pthread_mutex_lock(&lock);
-		memcpy(subscriptions[subscribed].sid, sid, sizeof sid);
-		subscriptions[subscribed++].number = 0;
-		pthread_mutex_unlock(&lock);
-		granted++;
+		granted += UpnpSubscribe(control_point, url, &seconds, sid) == UPNP_E_SUCCESS;
 	}
 	printf("{\"subscribed\":%ld", granted);
 	end_line();

@@ -3,14 +3,13 @@
     python -m benchmarks.peers.receive_twisted bare|cohen3|EventServer|ControlPoint
 
 bare: a resource of twisted.web that answers 200 to NOTIFY. EventServer: that of propchange.cohen3,
-beneath twisted.web. cohen3: that of Cohen3 itself, in its environment. All three take what comes
-at /events, at /events/ and a number, and have one more member in the line ``ready``:
-their ``port``. ControlPoint: that of
-propchange.twisted, with lines as receive_propchange has.
+beneath twisted.web. cohen3: that of Cohen3 itself, in its environment. All three are at /events of
+a site. ControlPoint: that of propchange.twisted. Lines are those of receive_propchange.
 """
 
 from __future__ import annotations
 
+import http.client
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,28 +31,50 @@ NAMES = {"bare": "twisted.web", "cohen3": "Cohen3", "EventServer": "propchange.c
 
 
 class Commands(LineOnlyReceiver):
-    """``count``; and ``subscribe`` of a control point."""
+    """``count`` and ``subscribe``."""
 
     delimiter = b"\n"
 
-    def __init__(self, control_point: Any = None) -> None:
-        self._control_point = control_point
+    def __init__(self, subscribe: Any) -> None:
+        self._subscribe = subscribe
 
     def lineReceived(self, line: bytes) -> None:
         command, *words = line.decode().split()
         if command == "subscribe":
-            defer.Deferred.fromCoroutine(self._subscribe(*words))
+            self._subscribe(words[0], int(words[1]))
         else:
             TALLY.tell()
 
-    async def _subscribe(self, base_url: str, count: str) -> None:
-        device = await self._control_point.device(f"{base_url}/description.xml")
-        for _ in range(int(count)):
-            device["Thermometer"].subscribe(consumer())
-        tell(subscribed=int(count))
-
     def connectionLost(self, reason: Any = None) -> None:
         reactor.callLater(0, reactor.stop)
+
+
+def subscribe_by_hand(port: int) -> Any:
+    """Subscribes for a resource at /events, and waits for the answers."""
+
+    def subscribe(base_url: str, count: int) -> None:
+        device = http.client.HTTPConnection(base_url.removeprefix("http://"))
+        for _ in range(count):
+            callback = f"<http://127.0.0.1:{port}/events>"
+            headers = {"CALLBACK": callback, "NT": "upnp:event", "TIMEOUT": "Second-1800"}
+            device.request("SUBSCRIBE", "/event", headers=headers)
+            device.getresponse().read()
+        device.close()
+        tell(subscribed=count)
+
+    return subscribe
+
+
+def subscribe_by(control_point: Any) -> Any:
+    """Subscribes as a program of propchange does."""
+
+    async def subscribe(base_url: str, count: int) -> None:
+        device = await control_point.device(f"{base_url}/description.xml")
+        for _ in range(count):
+            device["Thermometer"].subscribe(consumer())
+        tell(subscribed=count)
+
+    return lambda *words: defer.Deferred.fromCoroutine(subscribe(*words))
 
 
 def consumer() -> Any:
@@ -112,23 +133,24 @@ def main(which: str) -> None:
         control_point = ControlPoint()
         control_point.listen()
         tell(ready=f"propchange.twisted, {version}")
-        stdio.StandardIO(Commands(control_point))
+        stdio.StandardIO(Commands(subscribe_by(control_point)))
         reactor.run()
         return
     root = Resource()
     port = reactor.listenTCP(0, Site(root), interface="127.0.0.1", backlog=1024)
+    number = port.getHost().port
     if which == "bare":
         root.putChild(b"events", Bare())
     elif which == "EventServer":
         from propchange.twisted.event import EventServer
 
-        EventServer(CoherencePoint(root, port.getHost().port))
+        EventServer(CoherencePoint(root, number))
     else:
         from coherence.upnp.core.event import EventServer
 
-        EventServer(CoherencePoint(root, port.getHost().port))
-    tell(ready=f"{NAMES[which]}, {version}", port=port.getHost().port)
-    stdio.StandardIO(Commands())
+        EventServer(CoherencePoint(root, number))
+    tell(ready=f"{NAMES[which]}, {version}")
+    stdio.StandardIO(Commands(subscribe_by_hand(number)))
     reactor.run()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from benchmarks import network
-from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher, process_cpu_seconds
+from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher
+from benchmarks.processes import process_cpu_seconds
 from benchmarks.programs import Program, compiled, compiler
 from lab.fixtures import missing
 
@@ -61,7 +62,7 @@ def deliver(publisher: PeerPublisher) -> None:
             assert sink.ask("wait", 4 + 2 * 4, 10_000)["latencies"] == 4 + 2 * 4
             assert sink.ask("last", last) == {"without": 0}
         assert publisher.cpu() > 0
-        assert publisher.resident_kib() > 500
+        assert publisher.resident_bytes() > 500_000
     finally:
         publisher.stop()
 
