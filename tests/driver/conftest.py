@@ -155,6 +155,7 @@ class MemoryTransport:
         self.unsent = 0
         self.unread = 0
         self.readable = False
+        self.peer_ended = False
         self.closing = False
         self.endpoint = Endpoint(peer, port)
         call = self._call
@@ -169,6 +170,7 @@ class MemoryTransport:
             unsent=lambda: self.unsent,
             unread=lambda: self.unread,
             readable=lambda: self.readable,
+            peer_ended=lambda: self.peer_ended,
             acknowledge=lambda: call("acknowledge"),
             exact_writing=lambda: call("exact_writing"),
             is_closing=lambda: self.closing,

@@ -1058,7 +1058,7 @@ def test_connections_from_an_address_that_is_gone_end(memory: Any) -> None:
     pool = DeliveryPool(memory, has_address=lambda address: address.host not in gone)
     told = Told()
     for seq, to in enumerate((A, B)):
-        pool.send(delivery(to, seq), told)
+        pool.send(delivery(to, seq, source=Endpoint("192.0.2.1", 0)), told)
     idle, busy = [attempt.succeed() for attempt in memory.connects]
     idle.connection.data_received(OK)
     pool.send(delivery(Endpoint("192.0.2.9", 80), 2, source=Endpoint("192.0.2.44", 0)), told)
@@ -1112,7 +1112,7 @@ def test_a_delivery_that_is_tried_again_at_once_uses_no_connection_of_the_lost_a
             pool.send(delivery, ended)
 
     for seq in range(3):
-        pool.send(delivery(A, seq), ended)
+        pool.send(delivery(A, seq, source=Endpoint("192.0.2.1", 0)), ended)
     transports = [attempt.succeed() for attempt in memory.connects]
     for transport in (transports[0], transports[2]):
         transport.connection.data_received(OK)
@@ -1123,3 +1123,59 @@ def test_a_delivery_that_is_tried_again_at_once_uses_no_connection_of_the_lost_a
     assert len(memory.connects) == 4
     memory.connects[3].succeed().connection.data_received(OK)
     assert results[-1] == 200
+
+
+LAST = OK.replace(b"OK\r\n", b"OK\r\nCONNECTION: close\r\n")
+
+
+def test_an_answer_that_ends_its_connection_ends_each_connection_that_brings_it(
+    memory: Any,
+) -> None:
+    """Also where it is known from another connection, and needs no parser; and behind answers that
+    did not end the connection."""
+    pool, told = DeliveryPool(memory), Told()
+    to = [Endpoint("192.0.2.9", port) for port in range(1, 6)]
+    for seq, endpoint in enumerate(to):
+        pool.send(delivery(endpoint, seq), told)
+    transports = [attempt.succeed() for attempt in memory.connects]
+    for transport in transports[:3]:
+        transport.connection.data_received(LAST)
+        assert transport.calls == ["write", "write_eof"]
+    assert len(pool.last_answers) == 1
+    kept = transports[3]
+    kept.connection.data_received(OK)
+    pool.send(delivery(to[3], 7), told)
+    kept.connection.data_received(LAST)
+    assert kept.calls == ["write", "write", "write_eof"]
+    pieces = transports[4]
+    pieces.connection.data_received(LAST[:9])
+    pieces.connection.data_received(LAST[9:])
+    assert pieces.calls == ["write", "write_eof"]
+    assert [result for _, result in told.ended] == [200] * 6
+    assert list(pool.last_answers) == [LAST]
+
+
+def test_few_answers_that_end_their_connections_are_remembered(memory: Any) -> None:
+    pool, told = DeliveryPool(memory), Told()
+    answers = [LAST.replace(b"OK\r\n", b"OK\r\nDATE: %d\r\n" % number) for number in range(40)]
+    answers.append(LAST.replace(b"OK\r\n", b"OK\r\nX: %b\r\n" % (b"x" * 2_000)))
+    for seq, answer in enumerate(answers):
+        pool.send(delivery(Endpoint("192.0.2.9", 1 + seq), seq), told)
+        memory.advance()
+        memory.connects[-1].succeed().connection.data_received(answer)
+    assert len(told.ended) == 41
+    assert list(pool.last_answers) == answers[24:40]
+
+
+def test_a_connection_whose_peer_has_ended_it_with_its_answer_is_closed_at_once(
+    memory: Any,
+) -> None:
+    pool, told = DeliveryPool(memory), Told()
+    pool.send(delivery(A), told)
+    transport = memory.connects[0].succeed()
+    transport.peer_ended = True
+    transport.connection.data_received(LAST)
+    assert transport.calls == ["write", "close"]
+    transport.lose()
+    assert told.ended == [(0, 200)]
+    assert pool.connection_count == 0

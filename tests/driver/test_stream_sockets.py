@@ -447,3 +447,46 @@ async def test_a_socket_that_cannot_be_watched_is_closed_and_its_attempt_fails(
     await until(lambda: bool(errors))
     assert errors[0].errno == errno.ENOSPC
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("length", [1, 65_535, 65_536, 200_000])
+async def test_the_end_of_a_stream_is_known_with_its_last_bytes_only(
+    peers: Peers, until: Until, length: int
+) -> None:
+    runtime = AsyncioRuntime()
+    connection, peer = await connect(runtime, peers, until)
+    connection.transport.pause_reading()
+    known: list[tuple[int, bool]] = []
+
+    def note() -> None:
+        known.append((len(connection.received), connection.transport.peer_ended()))
+
+    connection.when_received = note
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+    sent = 0
+    while sent < length:
+        sent += peer.send(bytes(length - sent))
+        await asyncio.sleep(0)
+        if connection.transport.unread() > 100_000:
+            connection.transport.resume_reading()
+    peer.shutdown(socket.SHUT_WR)
+    await until(lambda: connection.transport.unread() + len(connection.received) == length)
+    connection.transport.resume_reading()
+    await until(lambda: connection.calls == ["made", "eof", "lost"])
+    assert len(connection.received) == length
+    assert not any(ended for received, ended in known if received < length)
+
+
+async def test_the_last_bytes_and_the_end_of_a_stream_come_in_one_turn(
+    peers: Peers, until: Until
+) -> None:
+    runtime = AsyncioRuntime()
+    connection, peer = await connect(runtime, peers, until)
+    turns: list[str] = []
+    connection.when_received = lambda: runtime.call_soon(lambda: turns.extend(connection.calls))
+    peer.send(b"the last")
+    peer.shutdown(socket.SHUT_WR)
+    while not turns:
+        await asyncio.sleep(0)
+    assert turns[:2] == ["made", "eof"]
+    await until(lambda: "lost" in connection.calls)

@@ -232,6 +232,9 @@ class _Transport:
     def readable(self) -> bool:
         return readable(self._stream.get_extra_info("socket"))
 
+    def peer_ended(self) -> bool:
+        return False
+
     def acknowledge(self) -> None:
         acknowledge(self._stream.get_extra_info("socket"))
 

@@ -41,6 +41,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
@@ -50,7 +51,6 @@ from propchange.core.wire.messages import (
     DeliveryFailure,
     Endpoint,
     Response,
-    shared,
 )
 from propchange.driver.delivery_connection import DeliveryConnection, Ended, IdleConnections, Route
 from propchange.driver.descriptors import DESCRIPTORS, fit
@@ -81,6 +81,7 @@ class DeliveryPool:
         self.limits = limits = fit(limits)
         self.answer_limits = replace(limits, body_bytes=limits.answer_bytes)
         self.known_answers: dict[bytes, Response] = {}
+        self.last_answers: dict[bytes, Response] = {}
         self._has_address = has_address
         self._now = runtime.now
         self._idle_seconds = limits.delivery_idle_seconds
@@ -127,21 +128,24 @@ class DeliveryPool:
         Raises LocalProtocolError if its address cannot be written as HTTP, and RuntimeError after
         :meth:`close`.
         """
-        encoded = encode_delivery(delivery)
         idle: IdleConnections | None = delivery.address.pool
         if idle is None or idle.owner is not self:
             idle = self._routes.get(_route(delivery))
             delivery.address.pool = idle
         if idle and not delivery.fresh:
+            encoded = encode_delivery(delivery)
             connection = idle.pop()
             del self._idle[connection]
             connection.delivery = delivery
             connection.ended = ended
             delivery.carrier = connection
             connection.write(encoded)
-        elif self._closing:
+            return
+        if delivery.address.head is None:
+            encode_delivery(delivery)  # raises what the caller must know
+        if self._closing:
             raise RuntimeError("the delivery pool is closed")
-        elif self._has_room and not self._waiting:
+        if self._has_room and not self._waiting:
             self._connect(delivery, ended)
         else:
             self._wait(delivery, ended)
@@ -274,7 +278,7 @@ class DeliveryPool:
 
     def open(self, connection: DeliveryConnection, source: Endpoint | None) -> None:
         """Begin to open ``connection``, from the address of ``source`` if given."""
-        connection.source = source = source and shared(source._replace(port=0))
+        connection.source = source = source and _without_port(source)
         connection.attempt = self.runtime.connect(
             connection,
             connection.idle.endpoint,
@@ -435,6 +439,11 @@ class DeliveryPool:
         for connection in ending:
             self.failed(connection, DeliveryFailure.STALE)
             connection.abort()
+
+
+@lru_cache(maxsize=1024)  # called for each connection; the addresses of this machine are few
+def _without_port(endpoint: Endpoint) -> Endpoint:
+    return endpoint._replace(port=0)
 
 
 def _route(delivery: Delivery) -> Route:

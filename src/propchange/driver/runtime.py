@@ -93,6 +93,10 @@ class Transport(Protocol):
         """Whether bytes of the peer, or the end of its stream, wait in the system; False if the
         system does not say."""
 
+    def peer_ended(self) -> bool:
+        """Whether the peer has ended its stream and all its bytes were given to ``data_received``,
+        the present ones included; False if that is not known yet."""
+
     def acknowledge(self) -> object:
         """Confirm at once to the peer what was received. Does nothing if the system cannot."""
 

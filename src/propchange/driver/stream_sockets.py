@@ -52,7 +52,8 @@ _UNWRITTEN_BYTES = 65_536
 transports of asyncio."""
 
 # Numbers here, because the module select has them on Linux only.
-_IN, _OUT, _ERROR, _HANGUP = 0x1, 0x4, 0x8, 0x10
+_IN, _OUT, _ERROR, _HANGUP, _PEER_ENDED = 0x1, 0x4, 0x8, 0x10, 0x2000
+_READING = _IN | _PEER_ENDED
 _READABLE = _IN | _ERROR | _HANGUP
 _WRITABLE = _OUT | _ERROR | _HANGUP
 
@@ -171,6 +172,7 @@ class SocketStream:
         "_blocked",
         "_closing",
         "_connection",
+        "_end_received",
         "_ended",
         "_error",
         "_events",
@@ -202,7 +204,8 @@ class SocketStream:
         self._most_unwritten = _UNWRITTEN_BYTES
         self._blocked = False  # bytes are unwritten, or it is closing: write() must not send
         self._paused = False  # the connection knows that too much is unwritten
-        self._peer_ended = False
+        self._end_received = False  # the bytes that were read last are the last ones
+        self._peer_ended = False  # and the connection knows it
         self._closing = False
         self._ended = False  # connection_lost() follows
         self._error: Exception | None = None
@@ -221,11 +224,14 @@ class SocketStream:
     def ready(self, events: int) -> None:
         """The socket can be read or written, or its connection has broken."""
         if self._failed is not None:
-            self._end_attempt()
+            self._end_attempt(events)
             return
         # An earlier call of this turn may have ended the wait for these events.
         if events & _READABLE and self._events & _IN:
+            self._end_received = bool(events & _PEER_ENDED)
             self._read()
+            if self._end_received and self._events & _IN:
+                self._read()  # the end of the stream
         if events & _WRITABLE and self._events & _OUT:
             self._write_on()
 
@@ -243,14 +249,14 @@ class SocketStream:
             self._sockets.connected(self)
             self._end(None)
 
-    def _end_attempt(self) -> None:
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
+    def _end_attempt(self, events: int) -> None:
+        if events & _ERROR:
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self.fail(OSError(number, os.strerror(number)))
             return
         self._failed = None
         self._sockets.connected(self)
-        self.want(_IN)
+        self.want(_READING)
         assert self._connection is not None
         self._connection.connection_made(self)
 
@@ -264,12 +270,14 @@ class SocketStream:
         except OSError as error:
             self._end(error)
             return
+        if len(data) == _READ_BYTES:  # there may be more
+            self._end_received = False
         try:
             if data:
                 connection.data_received(data)
                 return
             self._peer_ended = True
-            self.want(self._events & ~_IN)
+            self.want(self._events & ~_READING)
             if not connection.eof_received():
                 self.close()
         except Exception as error:
@@ -379,12 +387,12 @@ class SocketStream:
 
     def pause_reading(self) -> None:
         """See :meth:`.Transport.pause_reading`."""
-        self.want(self._events & ~_IN)
+        self.want(self._events & ~_READING)
 
     def resume_reading(self) -> None:
         """See :meth:`.Transport.resume_reading`."""
         if not (self._closing or self._peer_ended):
-            self.want(self._events | _IN)
+            self.want(self._events | _READING)
 
     def unwritten(self) -> int:
         """See :meth:`.Transport.unwritten`."""
@@ -401,6 +409,10 @@ class SocketStream:
     def readable(self) -> bool:
         """See :meth:`.Transport.readable`."""
         return readable(self._socket)
+
+    def peer_ended(self) -> bool:
+        """See :meth:`.Transport.peer_ended`."""
+        return self._end_received
 
     def acknowledge(self) -> None:
         """See :meth:`.Transport.acknowledge`."""

@@ -334,6 +334,10 @@ class Stream(TwistedProtocol):
         """See :meth:`.Transport.readable`."""
         return readable(self.transport)
 
+    def peer_ended(self) -> bool:
+        """See :meth:`.Transport.peer_ended`."""
+        return False
+
     def acknowledge(self) -> None:
         """See :meth:`.Transport.acknowledge`."""
         acknowledge(getattr(self.transport, "socket", None))
