@@ -138,7 +138,7 @@ async def test_a_notify_leaves_at_once_and_from_the_address_it_should(
         (connection,) = sender.deliveries._open
         transport = connection.write.__self__
         if driven.kind == "twisted":
-            assert transport.getTcpNoDelay()
+            assert transport.transport.getTcpNoDelay()
         else:
             sock = transport._socket
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

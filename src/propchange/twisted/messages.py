@@ -12,8 +12,16 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.http.framing import keeps_alive
-from propchange.twisted.runtime import Reactor, endpoint_of_address, unwritten
+from propchange.twisted.runtime import (
+    Reactor,
+    endpoint_of_address,
+    is_plain,
+    unwritten,
+    write_at_once,
+)
 from propchange.twisted.site import Channel
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def read_body(request: Any, limits: Limits) -> tuple[bytes, Refusal | None]:
@@ -79,7 +87,10 @@ def answer_ok(request: Any) -> bool:
     if not isinstance(channel, (Channel, HTTPChannel)):
         return False
     request.startedWriting = 1
-    channel.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    if type(channel) is HTTPChannel and is_plain(channel.transport):
+        write_at_once(channel.transport, _OK)
+    else:
+        channel.write(_OK)
     request.finish()
     return True
 

@@ -244,6 +244,7 @@ class Stream(TwistedProtocol):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._closing = False
+        self._plain = False
         self.dataReceived = connection.data_received  # type: ignore[method-assign] # on purpose
 
     # --- for the reactor ---
@@ -254,7 +255,7 @@ class Stream(TwistedProtocol):
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        self.write = transport.write
+        self._plain = is_plain(transport)
         self.local = endpoint_of_address(transport.getHost()) or _NOWHERE
         self.peer = endpoint_of_address(transport.getPeer()) or _NOWHERE
         self._connection.connection_made(self)
@@ -290,6 +291,13 @@ class Stream(TwistedProtocol):
 
     # --- for the connection ---
 
+    def write(self, data: bytes) -> None:
+        """See :meth:`.Transport.write`."""
+        if self._plain and not self._closing:
+            write_at_once(self.transport, data)
+        else:
+            self.transport.write(data)
+
     def write_eof(self) -> None:
         """See :meth:`.Transport.write_eof`."""
         end = getattr(self.transport, "loseWriteConnection", None)
@@ -302,8 +310,13 @@ class Stream(TwistedProtocol):
         """See :meth:`.Transport.close`."""
         if not self._closing:
             self._closing = True
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+            transport = self.transport
+            transport.unregisterProducer()
+            transport.loseConnection()
+            if self._plain and not unwritten(transport):
+                # Else it ends when the system has room, which depends on the peer.
+                done: Any = Failure(errors.ConnectionDone())  # type: ignore[no-untyped-call] # Twisted's
+                transport.reactor.callLater(0, transport.connectionLost, done)
 
     def abort(self) -> None:
         """See :meth:`.Transport.abort`."""
@@ -352,6 +365,30 @@ class Stream(TwistedProtocol):
     def is_closing(self) -> bool:
         """See :meth:`.Transport.is_closing`."""
         return self._closing
+
+
+def is_plain(transport: Any) -> bool:
+    """Whether ``transport``, one of Twisted's, writes its bytes to an open TCP socket as they
+    are."""
+    return bool(isinstance(transport, tcp.Connection) and transport.connected and not transport.TLS)
+
+
+def write_at_once(transport: Any, data: bytes) -> None:
+    """Write ``data`` to ``transport``, which :func:`is_plain`.
+
+    ``transport.write`` asks the reactor to watch the socket, and sends in the reactor's next turn.
+    That takes longer than the sending itself. So here the bytes leave at once, if none wait before
+    them. ``transport`` gets the bytes for which the system has no room."""
+    sent = 0
+    if not (transport.dataBuffer or transport._tempDataBuffer):
+        try:
+            sent = transport.socket.send(data)
+        except OSError:  # no room, or the connection has broken, which the reactor notices
+            pass
+        else:
+            if sent == len(data):
+                return
+    transport.write(data[sent:])
 
 
 def unwritten(transport: Any) -> int:

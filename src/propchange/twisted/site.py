@@ -13,7 +13,7 @@ resource reads the body.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -114,7 +114,7 @@ class Channel:
         # The other methods that a request calls.
         self.transport = transport
         self.getPeer, self.getHost = transport.getPeer, transport.getHost
-        self.write, self.writeSequence = transport.write, transport.writeSequence
+        self.write = connection.stream.write
         self.loseConnection = connection.end
         request = self._request = self.site.requestFactory(self)
         request.received = received
@@ -171,6 +171,10 @@ class Channel:
                 headers = [pair for pair in headers if pair[0].lower() != b"connection"]
         lines = [b"%b: %b" % pair for pair in headers]
         self.write(b"\r\n".join([b"%b %b %b" % (version, code, reason), *lines, b"", b""]))
+
+    def writeSequence(self, parts: Iterable[bytes]) -> None:
+        """Write ``parts``, one behind the other."""
+        self.write(b"".join(parts))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """``producer`` writes the answer: by itself, until it is paused, or, if not ``streaming``,
