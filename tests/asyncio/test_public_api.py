@@ -30,7 +30,9 @@ class Blocker:
 
 sys.meta_path.insert(0, Blocker())
 before = set(sys.modules)
-import propchange
+from propchange import *
+from propchange.driver.machine import Interfaces
+Interfaces()
 known = sys.stdlib_module_names
 new = {{name.partition(".")[0] for name in set(sys.modules) - before}} - known
 # What httptools' compiler puts there has no spec.

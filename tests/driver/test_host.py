@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import threading
 from dataclasses import replace
+from email.utils import formatdate
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import PublisherPolicy
@@ -17,7 +21,7 @@ from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, Endpoint, Request, Response
 from propchange.driver.chosen_addresses import ChosenAddresses
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.host import DeviceHost
+from propchange.driver.host import DeviceHost, http_date
 from propchange.driver.machine import Interfaces
 from propchange.driver.publication import Publication
 from propchange.errors import ConnectionFailed
@@ -282,3 +286,9 @@ async def test_a_service_that_is_hosted_already_is_refused(
     Published(memory, thermometer)
     with pytest.raises(RuntimeError, match="hosted"), contextlib.suppress(ConnectionFailed):
         await device_host(memory, thermometer).open(0)
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_the_date_of_an_answer_is_that_of_http(seconds: int) -> None:
+    with mock.patch("time.time", return_value=seconds + 0.9):
+        assert http_date().decode() == formatdate(seconds, usegmt=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from ipaddress import ip_network
@@ -22,6 +23,7 @@ from propchange.driver.machine import (
     free_port,
     in_container,
     kind_of,
+    random_token,
     seconds_to_next_look,
     source_towards,
     temporary_addresses,
@@ -391,3 +393,9 @@ def test_an_address_of_the_privacy_extensions_is_not_to_last(tmp_path: Path) -> 
     assert temporary_addresses(table=table) == frozenset()
     assert temporary_addresses(table=tmp_path / "none") == frozenset()
     temporary_addresses()
+
+
+def test_a_token_is_long_enough_that_nobody_can_guess_it() -> None:
+    tokens = {random_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(re.fullmatch("[A-Za-z0-9_-]{22}", token) for token in tokens)

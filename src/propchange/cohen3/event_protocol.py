@@ -32,7 +32,7 @@ from propchange.core.subscriber.requests import (
 from propchange.core.subscriber.timing import backoff, granted_duration, kept_duration
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.urls import host_in
-from propchange.driver.machine import own_addresses
+from propchange.driver.own_interfaces import own_addresses
 from propchange.driver.requests import Answer, Requests, locate
 from propchange.errors import DescriptionError, LocalProtocolError, PropchangeError
 from propchange.twisted.runtime import Reactor, TwistedRuntime

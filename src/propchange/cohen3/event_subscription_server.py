@@ -34,7 +34,7 @@ from propchange.core.publisher.judge import (
 from propchange.core.wire.headers import format_timeout, parse_timeout
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.refusals import Refusal, empty_response
-from propchange.driver.machine import INTERFACES, on_link_for, own_hosts
+from propchange.driver.own_interfaces import INTERFACES, on_link_for, own_hosts
 from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from propchange.core.discovery.advertisement import AdvertisementKind
 from propchange.core.discovery.announcements import Announcements, OutgoingMessage
@@ -33,6 +33,9 @@ from propchange.upnp.ssdp import (
     group_of,
     read_search,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path  # takes 1 ms and 0.6 MB to import
 
 SHORTEST_MAX_AGE = 5
 """The shortest max-age in seconds. UDA recommends 1800 (UDA 2.0 §1.2.2)."""

@@ -14,11 +14,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from propchange.driver.reporting import logger_named
+
+if TYPE_CHECKING:
+    from pathlib import Path  # takes 1 ms and 0.6 MB to import
 
 if sys.platform != "win32":
     import fcntl
@@ -117,6 +119,8 @@ class BootId:
     def _files(self) -> Iterator[Path | None]:
         """The file, with the folder locked against other programs. None if the folder cannot be
         used."""
+        from pathlib import Path
+
         try:
             folder = _default_folder() if self._folder is None else Path(self._folder)
             folder.mkdir(parents=True, exist_ok=True)

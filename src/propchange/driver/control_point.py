@@ -24,7 +24,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -47,7 +46,7 @@ from propchange.driver.diagnosing import Diagnoses
 from propchange.driver.discovery import Discovery
 from propchange.driver.driven_subscription import DrivenSubscription
 from propchange.driver.listener import Listener
-from propchange.driver.machine import Interfaces, Machine
+from propchange.driver.machine import Interfaces, Machine, random_token
 from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
@@ -99,7 +98,7 @@ class SubscriberDriver:
         self.warnings = Warnings(self._logger, limits)
         self._tap = None if tap is None else guarded(tap, self._logger)
         self.protocol = SubscriberProtocol(
-            new_token=lambda: secrets.token_urlsafe(16),
+            new_token=random_token,
             jitter=random.random,
             policy=policy,
             limits=limits,

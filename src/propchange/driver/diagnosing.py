@@ -9,7 +9,6 @@ with another path or HOST than it was sent with, the events of devices would be 
 from __future__ import annotations
 
 import contextlib
-import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from propchange.core.wire.propertyset import format_propertyset
 from propchange.core.wire.refusals import EMPTY, Refusal
 from propchange.core.wire.urls import scoped
 from propchange.driver.exchange import words_of
-from propchange.driver.machine import Machine
+from propchange.driver.machine import Machine, random_token
 from propchange.driver.requests import Requests, locate
 from propchange.driver.runtime import Signal
 from propchange.errors import ConnectionFailed, DescriptionError, PropchangeError
@@ -163,7 +162,7 @@ class Diagnoses:
         """Check whether a NOTIFY comes to this control point from ``advertised``, the endpoint in
         CALLBACK, whose host may be a name."""
         until = self._runtime.now() + self._limits.diagnosis_seconds
-        callback, secret = self._policy.callback, secrets.token_urlsafe(16)
+        callback, secret = self._policy.callback, random_token()
         asked = _Asked(callback.path(secret), callback.authority or str(advertised))
         probe = Probe(self._policy.callback_url or str(advertised), Reach.UNRESOLVED)
         sid = f"uuid:{secret}".encode()

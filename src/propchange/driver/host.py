@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from email.utils import formatdate
 from functools import lru_cache
 from ipaddress import ip_address
 
@@ -41,6 +40,11 @@ from propchange.upnp.device import PlacedDevice
 from propchange.upnp.hosted_documents import Asked, HostedDocuments
 from propchange.upnp.hosted_url import DESCRIPTION_PATH, HostedPaths, HostedURL
 
+# RFC 9110 §5.6.7. strftime() writes the names in the language of the program, and email.utils takes
+# 2 ms and 1 MB to import.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 
 def http_date() -> bytes:
     """The value of DATE."""
@@ -49,7 +53,9 @@ def http_date() -> bytes:
 
 @lru_cache(maxsize=1)  # a tenth of the work of an answer; it changes once a second
 def _date_at(seconds: int) -> bytes:
-    return formatdate(seconds, usegmt=True).encode("ascii")
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04}"
+    return f"{date} {hour:02}:{minute:02}:{second:02} GMT".encode("ascii")
 
 
 class DeviceHost:

@@ -3,20 +3,17 @@ container."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import os
-import platform
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, ip_address, ip_interface
-from pathlib import Path
 from typing import Any
-
-import ifaddr
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import (
@@ -65,6 +62,8 @@ _TOWARDS = (Endpoint("239.255.255.250", 1900), Endpoint("192.0.2.1", 1900))
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 """Files in the root of a container of Docker and of Podman."""
 
+_File = str | os.PathLike[str]
+
 _LOOPBACK = LocalAddress("127.0.0.1", 0, IPv4Network("127.0.0.0/8"), "lo", 0)
 
 
@@ -80,19 +79,32 @@ monotonic: Callable[[], float] = _choose_clock()
 suspend if the platform has such a clock: durations of subscriptions continue at the peer."""
 
 
+def random_token() -> str:
+    """A text of 22 letters, digits, hyphens and underscores that nobody can guess. It is that of
+    ``secrets.token_urlsafe(16)``, a module that takes 1 ms and 1 MB to import."""
+    return base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode("ascii")
+
+
 def product(uda: str) -> str:
     """The value of SERVER and USER-AGENT for a program on this machine that follows version
     ``uda``."""
-    return server_token(uda, PRODUCT, f"{platform.system()}/{platform.release()}")
+    if sys.platform == "win32":
+        import platform  # 1 ms, for Windows alone
+
+        system, release = "Windows", platform.release()
+    else:
+        system, _, release, _, _ = os.uname()
+    return server_token(uda, PRODUCT, f"{system}/{release}")
 
 
 @functools.lru_cache(maxsize=1024)
-def kind_of(name: str, index: int, *, sysfs: Path = Path("/sys/class/net")) -> InterfaceKind:
+def kind_of(name: str, index: int, *, sysfs: _File = "/sys/class/net") -> InterfaceKind:
     """The kind of an interface: by ``sysfs`` on Linux, elsewhere by its name."""
-    folder = sysfs / name
-    files = (folder / "ifindex", folder / "iflink", folder / "type")
+    folder = f"{sysfs}/{name}"
     try:
-        number, other_end, link_type = (int(file.read_text("ascii")) for file in files)
+        number, other_end, link_type = (
+            int(_text_of(f"{folder}/{file}")) for file in ("ifindex", "iflink", "type")
+        )
         entries = os.listdir(folder)
     except (OSError, ValueError):
         return interface_kind(name)
@@ -107,15 +119,20 @@ _TEMPORARY = 0x01 | 0x08 | 0x20
 """The flags of Linux for an IPv6 address that is temporary, a duplicate, or deprecated."""
 
 
-def temporary_addresses(*, table: Path = Path("/proc/net/if_inet6")) -> frozenset[str]:
+def temporary_addresses(*, table: _File = "/proc/net/if_inet6") -> frozenset[str]:
     """The IPv6 addresses of this machine that are temporary, duplicates or deprecated. Those of the
     privacy extensions (RFC 8981) change each day. Empty if the system does not say."""
     try:
-        rows = [line.split() for line in table.read_text("ascii").splitlines()]
+        rows = [line.split() for line in _text_of(table).splitlines()]
         temporary = [row[0] for row in rows if int(row[4], 16) & _TEMPORARY]
         return frozenset(str(IPv6Address(int(each, 16))) for each in temporary)
     except (OSError, ValueError, IndexError):
         return frozenset()
+
+
+def _text_of(file: _File) -> str:
+    with open(file, encoding="ascii") as opened:
+        return opened.read()
 
 
 def seconds_to_next_look(took: float, limits: Limits) -> float:
@@ -181,10 +198,17 @@ class Interfaces:
         self,
         *,
         clock: Callable[[], float] = monotonic,
-        adapters: Callable[[], Iterable[Any]] = ifaddr.get_adapters,
+        adapters: Callable[[], Iterable[Any]] | None = None,
         source_towards: Callable[[Endpoint], str | None] = source_towards,
         kind_of: Callable[[str, int], InterfaceKind] = kind_of,
     ) -> None:
+        if adapters is None:
+            # This import takes 10 ms and 2 MB, and starts a process: a program that only imports
+            # this package does not need it. It is done here and not at the first reading, which a
+            # request of a peer may cause when no descriptor is left for an import.
+            import ifaddr
+
+            adapters = ifaddr.get_adapters
         self._clock = clock
         self._adapters = adapters
         self._source_towards = source_towards
@@ -355,16 +379,3 @@ def rank(address: LocalAddress) -> int:
         # A URL cannot say which interface a link-local IPv6 address belongs to (UDA 2.0 §A.4).
         return 6 if six else 2
     return int(six)
-
-
-INTERFACES = Interfaces()
-"""The interfaces of this machine, for callers without :class:`Interfaces` of their own."""
-
-on_link_for = INTERFACES.on_link_for
-"""The prefixes of the interface that has an address, for callers without :class:`Interfaces`."""
-
-own_hosts = INTERFACES.own_hosts
-"""The addresses of this machine as texts, for callers without :class:`Interfaces`."""
-
-own_addresses = INTERFACES.addresses
-"""The addresses of this machine, for callers without :class:`Interfaces`."""

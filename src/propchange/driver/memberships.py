@@ -11,11 +11,11 @@ Linux shows the memberships of each interface. On other systems each socket is o
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Collection, Mapping
 from math import inf
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from propchange.core.local_addresses import LocalAddress
@@ -23,7 +23,8 @@ from propchange.core.wire.messages import Endpoint
 
 K = TypeVar("K")
 
-_TABLE_4, _TABLE_6 = Path("/proc/thread-self/net/igmp"), Path("/proc/thread-self/net/igmp6")
+_File = str | os.PathLike[str]
+_TABLE_4, _TABLE_6 = "/proc/thread-self/net/igmp", "/proc/thread-self/net/igmp6"
 
 SECONDS_ANEW = 60.0
 """Seconds after which a socket is opened anew if the system does not show its membership, which may
@@ -45,12 +46,12 @@ def membership(group: Endpoint, address: LocalAddress) -> Membership:
     return Membership(address.interface_index, socket.inet_pton(family, group.host))
 
 
-def joined_groups(*, four: Path = _TABLE_4, six: Path = _TABLE_6) -> frozenset[Membership] | None:
+def joined_groups(*, four: _File = _TABLE_4, six: _File = _TABLE_6) -> frozenset[Membership] | None:
     """The memberships of all programs on this machine. None if the system does not show them.
     Raises OSError if they cannot be read now."""
     joined: set[Membership] = set()
     try:
-        lines = four.read_text("ascii", "replace").splitlines()[1:]
+        lines = _lines_of(four)[1:]
     except (FileNotFoundError, PermissionError):
         return None
     index = 0
@@ -62,7 +63,7 @@ def joined_groups(*, four: Path = _TABLE_4, six: Path = _TABLE_6) -> frozenset[M
             else:
                 index = int(first)
         try:
-            lines = six.read_text("ascii", "replace").splitlines()
+            lines = _lines_of(six)
         except FileNotFoundError:  # a kernel without IPv6
             lines = []
         for line in lines:
@@ -71,6 +72,11 @@ def joined_groups(*, four: Path = _TABLE_4, six: Path = _TABLE_6) -> frozenset[M
     except (ValueError, OverflowError, PermissionError):
         return None
     return frozenset(joined)
+
+
+def _lines_of(table: _File) -> list[str]:
+    with open(table, encoding="ascii", errors="replace") as opened:
+        return opened.read().splitlines()
 
 
 class LostMemberships:

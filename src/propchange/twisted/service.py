@@ -17,7 +17,8 @@ from propchange.core.publisher.records import Subscription
 from propchange.core.wire.messages import Request, Response
 from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.delivery_pool import DeliveryPool
-from propchange.driver.machine import INTERFACES, product
+from propchange.driver.machine import product
+from propchange.driver.own_interfaces import INTERFACES
 from propchange.driver.publication import Publication
 from propchange.driver.reporting import logger_named
 from propchange.driver.sockets import cannot_listen, ports_of

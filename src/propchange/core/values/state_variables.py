@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from decimal import Decimal
 from dis import get_instructions
-from fractions import Fraction
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -480,11 +479,12 @@ class StateVariable(Generic[T]):
         base: Any = self.data_type.zero if lowest is None else lowest
         if isinstance(step, int):
             return not (value - base) % step
-        # Fractions are exact. They do not depend on the program's decimal context.
-        step = Fraction(step)
-        above = Fraction(value) - Fraction(base)
-        off = abs(above - round(above / step) * step)
-        return bool(off <= step / 1000 if self.data_type.python_type is float else not off)
+        # Ratios of integers are exact. They do not depend on the program's decimal context.
+        # (value - base) / step is above / part.
+        (a, b), (c, d), (e, f) = (each.as_integer_ratio() for each in (value, base, step))
+        above, part = (a * d - c * b) * f, b * d * e
+        off = min(above % part, -above % part)
+        return bool(1000 * off <= part if self.data_type.python_type is float else not off)
 
     def _allowance(self) -> str:
         if self.allowed is not None:
