@@ -126,6 +126,7 @@ test: ## everything
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
 	$(BIN)/python -m benchmarks --write $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks --write --without-speed --without-peers $(BENCH_ARGS)
 
 faults: $(DEV_STAMP) peers ## faults against C devices and four control points, measured; as root
 	$(BIN)/python -m lab.faults $(FAULTS_ARGS)

@@ -207,7 +207,7 @@ def rows(
     wanted: Wanted = always,
 ) -> Iterator[Row]:
     """The rows of the table, as they are measured."""
-    window = max(3 * seconds, 0.5)
+    window = max(2 * seconds, 0.5)
     if wanted(_HUNDRED):
         yield _hundred(rounds, window, on_uvloop, with_peers)
     if wanted(_EACH):

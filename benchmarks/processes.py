@@ -174,6 +174,7 @@ async def _serve(connection: Connection, program: Callable[[], Any]) -> None:
             readable.clear()
             if not connection.poll():  # the loop told of the same bytes twice
                 continue
+            os.set_blocking(connection.fileno(), True)  # uvloop has changed it; a rest may follow
             try:
                 command, arguments = connection.recv()
             except (EOFError, ConnectionResetError):

@@ -219,7 +219,7 @@ async def _bare() -> AsyncIterator[Commands]:
     loop = asyncio.get_running_loop()
 
     async def know(targets: list[Target]) -> None:
-        for number, (address, port, path) in enumerate(targets, len(heads)):
+        for number, (address, port, path) in enumerate(targets):
             sid = f"uuid:00000000-0000-0000-0000-{number:012}"
             heads.append((address, port, wire.notify_head(f"{address}:{port}", path, sid)))
 
@@ -311,10 +311,6 @@ async def _bare() -> AsyncIterator[Commands]:
     }
 
 
-_TARGETS_AT_ONCE = 500
-"""A pipe takes no more at once."""
-
-
 class BarePublisher:
     """A protocol on uvloop (or on asyncio's loop) that writes prebuilt NOTIFYs and looks for 200.
     Its SEQ is always the same."""
@@ -337,8 +333,7 @@ class BarePublisher:
 
     def connect(self, targets: Sequence[Target], most_at_endpoint: int = 1) -> None:
         """Know the subscribers, and connect to them unless they close."""
-        for first in range(0, len(targets), _TARGETS_AT_ONCE):
-            self.process.ask("know", targets[first : first + _TARGETS_AT_ONCE])
+        self.process.ask("know", targets)
         if most_at_endpoint:
             self.process.ask("connect", most_at_endpoint)
 
