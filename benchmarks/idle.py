@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS
+from benchmarks.processes import COMPILED, is_compiled
+from benchmarks.programs import environment
 from benchmarks.publishers import PropchangePublisher
 from benchmarks.results import Figures, Measured, Row, Wanted, always, below, in_turns
 from benchmarks.sink import Sink
@@ -53,13 +56,14 @@ STATEMENTS = {
 _PACKAGES = {"async-upnp-client": "async_upnp_client", "SoCo": "soco"}
 
 
-def _import(statement: str) -> Figures:
+def _import(statement: str, path: Path | None = None) -> Figures:
     """The time and the resident set of an import, in a fresh process that has asyncio."""
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT.format(statement=statement)],
         capture_output=True,
         text=True,
         check=False,
+        env=environment(path),
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
@@ -79,6 +83,9 @@ def _importing(rounds: int, *, with_peers: bool) -> Row:
         package = _PACKAGES.get(name)
         if package is None or (with_peers and importlib.util.find_spec(package) is not None):
             contestants[name] = lambda statement=statement: _import(statement)  # type: ignore[misc] # inferred wrongly
+    if is_compiled():
+        name = "propchange, with ControlPoint"
+        contestants[f"{name}, compiled"] = lambda: _import(STATEMENTS[name], COMPILED)
     return in_turns(row, contestants, max(rounds, IMPORTS))
 
 

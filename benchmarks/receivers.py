@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from benchmarks import network
 from benchmarks.peers.publishers import pkg_config_version
-from benchmarks.processes import TARGET_CPU
+from benchmarks.processes import COMPILED, TARGET_CPU, is_compiled
 from benchmarks.programs import Program, compiler
 from lab import cohen3_environment
 from lab.peers import PEERS
@@ -40,9 +40,11 @@ class Receiver:
         command: Callable[[], list[str]],
         *,
         address: str = "127.0.0.1",
+        path: Path | None = None,
     ) -> None:
         self.name = name
         self.address = address
+        self._path = path
         self._command = command
         self._program: Program | None = None
 
@@ -52,7 +54,7 @@ class Receiver:
             command = self._command()
         except Missing as error:
             raise RuntimeError(str(error)) from error
-        self._program = Program(command, TARGET_CPU)
+        self._program = Program(command, TARGET_CPU, self._path)
 
     @property
     def _process(self) -> Program:
@@ -115,12 +117,19 @@ def _compiled(name: str, *packages: str) -> str:
 
 
 def ours(body: Body, *, on_uvloop: bool = True) -> list[Receiver]:
-    """propchange, the bare protocol on the same loop, and C over epoll."""
+    """propchange, the bare protocol on the same loop, the compiled build if there is one, and C
+    over epoll."""
     loop = "uvloop" if on_uvloop else "asyncio"
+
+    def propchange() -> list[str]:
+        return _python("receive_propchange", loop, *_NAMES[body])
+
     receivers = [
-        Receiver("propchange", lambda: _python("receive_propchange", loop, *_NAMES[body])),
+        Receiver("propchange", propchange),
         Receiver(f"bare {loop}", lambda: _python("receive_bare", loop, body)),
     ]
+    if is_compiled():
+        receivers.append(Receiver("propchange, compiled", propchange, path=COMPILED))
     if body == "plain":
         command = ("receive_bare", "expat")
         receivers.append(Receiver("C on epoll", lambda: [_compiled(*command), "127.0.0.1"]))

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS
+from benchmarks.processes import is_compiled
 from benchmarks.publishers import PropchangePublisher
 from benchmarks.results import (
     COST,
@@ -88,7 +89,12 @@ def rows(
     subscribers = max(int(PER_SECOND * seconds), 20)
 
     def publishers() -> list[Any]:
-        return [PropchangePublisher(on_uvloop=on_uvloop), *(PUBLISHERS[n]() for n in libraries)]
+        compiled = [PropchangePublisher(on_uvloop=on_uvloop, compiled=True)]
+        return [
+            PropchangePublisher(on_uvloop=on_uvloop),
+            *(compiled if is_compiled() else ()),
+            *(PUBLISHERS[n]() for n in libraries),
+        ]
 
     def goals(all_of: Sequence[Any]) -> list[Goal]:
         names = [each.name for each in all_of]
