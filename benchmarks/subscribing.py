@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.network import subscribers_of
-from benchmarks.peers.publishers import PUBLISHERS
+from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher
 from benchmarks.processes import is_compiled
 from benchmarks.publishers import PropchangePublisher
 from benchmarks.results import (
@@ -36,6 +37,17 @@ admit."""
 
 WARM = 100
 """Subscriptions of other addresses, made before."""
+
+
+class BareSubscribing(PeerPublisher):
+    """The least that SUBSCRIBE can cost on this loop."""
+
+    def __init__(self, *, on_uvloop: bool) -> None:
+        self._loop = "uvloop" if on_uvloop else "asyncio"
+        super().__init__(f"bare {self._loop}")
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "benchmarks.peers.subscribe_bare", self._loop]
 
 
 def _subscribe(publisher: Any, make_sink: Callable[[str], Sink], *, keep: bool) -> Figures:
@@ -92,6 +104,7 @@ def rows(
         compiled = [PropchangePublisher(on_uvloop=on_uvloop, compiled=True)]
         return [
             PropchangePublisher(on_uvloop=on_uvloop),
+            BareSubscribing(on_uvloop=on_uvloop),
             *(compiled if is_compiled() else ()),
             *(PUBLISHERS[n]() for n in libraries),
         ]
