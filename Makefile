@@ -125,8 +125,10 @@ test: ## everything
 	$(MAKE) suite
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
-	$(BIN)/python -m benchmarks --write $(BENCH_ARGS)
-	$(BIN)/python -m benchmarks --write --without-speed --without-peers $(BENCH_ARGS)
+	@status=0; \
+	$(BIN)/python -m benchmarks --write $(BENCH_ARGS) || status=1; \
+	$(BIN)/python -m benchmarks --write --without-speed --without-peers $(BENCH_ARGS) || status=1; \
+	exit $$status
 
 faults: $(DEV_STAMP) peers ## faults against C devices and four control points, measured; as root
 	$(BIN)/python -m lab.faults $(FAULTS_ARGS)

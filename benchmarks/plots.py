@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 from benchmarks.results import COST, RATE, Row, Variant
@@ -17,24 +18,35 @@ _LABELS = {
 _COLOURS = ("#1b6ca8", "#8a8a8a", "#c4c4c4", "#d1893b", "#a83b3b", "#5b8c5a", "#7d5ba6", "#b5a642")
 
 
-def _rows(variant: Variant, family: str, measure: str) -> list[Row]:
-    return [row for row in variant.rows if row.family == family and measure in row.measures()]
-
-
-def _plots(variant: Variant) -> list[tuple[str, str, str]]:
-    """Name, family and measure of each plot."""
-    families = dict.fromkeys(row.family for row in variant.rows)
+def _rows(variant: Variant, family: str, measure: str, *, several: bool) -> list[Row]:
+    """The rows with this measure that compare several contestants, or several numbers of
+    subscribers of propchange alone."""
     return [
-        (f"{family.replace(' ', '-')}-{short}", family, measure)
-        for family in families
-        for measure, short in _MEASURES.items()
-        if _rows(variant, family, measure)
+        row
+        for row in variant.rows
+        if row.family == family
+        and measure in row.measures()
+        and ("propchange" in row.rounds or "propchange.twisted" in row.rounds) == several
     ]
+
+
+def _plots(variant: Variant) -> dict[str, tuple[str, str, list[Row]]]:
+    """Family, measure and rows of each plot, by its name."""
+    found = {}
+    for family in dict.fromkeys(row.family for row in variant.rows):
+        for measure, short in _MEASURES.items():
+            rows = _rows(variant, family, measure, several=True)
+            if rows:
+                found[f"{family}-{short}"] = (family, measure, rows)
+        rows = _rows(variant, family, "p99 ms", several=False)
+        if rows:
+            found[f"{family}-propchange-p99"] = (family, "p99 ms", rows)
+    return found
 
 
 def names(variant: Variant) -> list[str]:
     """The plots that there are figures for."""
-    return [name for name, _, _ in _plots(variant)]
+    return list(_plots(variant))
 
 
 def write(variant: Variant, folder: Path) -> None:
@@ -42,41 +54,44 @@ def write(variant: Variant, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.svg"):
         old.unlink()
-    for name, family, measure in _plots(variant):
-        (folder / f"{name}.svg").write_text(_plot(family, measure, _rows(variant, family, measure)))
+    for name, (family, measure, rows) in _plots(variant).items():
+        (folder / f"{name}.svg").write_text(_plot(name, family, measure, rows[::-1]))
 
 
-def _plot(family: str, measure: str, rows: list[Row]) -> str:
+def _plot(name: str, family: str, measure: str, rows: list[Row]) -> str:
+    """Horizontal bars, from the last of ``rows`` down to the first: pygal begins below."""
     import pygal
     from pygal.style import Style
 
-    contestants = list(dict.fromkeys(who for row in rows for who in row.rounds if row.rounds[who]))
-    bars = sum(1 for row in rows for who in contestants if row.values(who, measure))
+    contestants = list(dict.fromkeys(who for row in rows[::-1] for who in row.rounds))
+    is_one = name.endswith("propchange-p99")
+    bars = [(row, who) for row in rows for who in reversed(list(row.rounds))]
     chart = pygal.HorizontalBar(
         js=[],  # no script from elsewhere
         style=Style(colors=_COLOURS, ci_colors=("#222222",), font_family="sans-serif"),
         width=1000,
-        height=160 + 14 * bars + 22 * len(rows),
+        height=200 + 12 * len(bars) + 20 * len(rows),
         title=f"{family}: {_LABELS[measure]}",
-        x_labels=[row.title for row in rows],
         logarithmic=True,
+        show_legend=not is_one,
         legend_at_bottom=True,
         legend_at_bottom_columns=3,
         truncate_legend=-1,
         truncate_label=-1,
-        no_prefix=True,
-        print_values=False,
-        disable_xml_declaration=True,
     )
-    for who in contestants:
-        chart.add(who, [_bar(row.values(who, measure)) for row in rows])
-    drawn: str = chart.render()
+    chart.uuid = name  # the same text each time
+    if is_one:
+        chart.x_labels = [f"{row.title}: {who}" for row, who in bars]
+        chart.add("propchange", [_bar(row.values(who, measure)) for row, who in bars])
+    else:
+        chart.x_labels = [row.title for row in rows]
+        for who in contestants:
+            chart.add(who, [_bar(row.values(who, measure)) for row in rows])
+    drawn: str = chart.render().decode()
     return drawn
 
 
 def _bar(values: list[float]) -> dict[str, object] | None:
-    from statistics import median
-
     if not values:
         return None
-    return {"value": median(values), "ci": {"low": min(values), "high": max(values)}}
+    return {"value": statistics.median(values), "ci": {"low": min(values), "high": max(values)}}
