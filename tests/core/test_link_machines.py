@@ -274,9 +274,9 @@ class LinkMachine(RuleBasedStateMachine):
         )
         in_flight = list(schedule._in_flight)
         assert set(in_flight) == publisher.in_flight
-        assert sum(load.in_flight for load in schedule._loads.values()) == len(in_flight)
+        assert sum(load.in_flight for load in schedule._endpoints.loads.values()) == len(in_flight)
         assert schedule._waiting == sum(
-            len(load.waiting) for load in schedule._loads.values() if not load.paused
+            len(load.waiting) for load in schedule._endpoints.loads.values() if not load.paused
         )
 
     @invariant()
@@ -328,7 +328,8 @@ class LinkMachine(RuleBasedStateMachine):
         assert not list(link.publisher.subscriptions)
         assert not link.publisher._per_address
         assert all(
-            load in link.publisher._queue._unused for load in link.publisher._queue._loads.values()
+            load in link.publisher._queue._endpoints.unused
+            for load in link.publisher._queue._endpoints.loads.values()
         )
         assert link.publisher._queue.idle
         assert link.publisher.next_deadline() is None

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.driver.delivery_turns import DeliveryTurns
+from propchange.driver.delivery_turns import TAKEN_AT_ONCE, DeliveryTurns
 from tests.driver.conftest import MemoryRuntime
+
+
+def _delivery(*, merged: bool) -> Any:
+    return SimpleNamespace(message=SimpleNamespace(updates=2 if merged else 1))
 
 
 class Bench:
     """``waiting`` are the deliveries to be taken; ``begun`` are those of each turn of the loop."""
 
-    def __init__(self, waiting: int, *, seconds_each: float = 0.0, **limits: Any) -> None:
+    def __init__(
+        self, waiting: int, *, seconds_each: float = 0.0, merged: bool = False, **limits: Any
+    ) -> None:
         self.memory = MemoryRuntime()
-        self.waiting = list(range(waiting))
+        self.waiting = [_delivery(merged=merged)] * waiting
         self.begun: list[int] = [0]
         self.seconds_each = seconds_each
+        self.merged = merged
         self.turns = DeliveryTurns(
             self.memory,  # type: ignore[arg-type]  # it has what is used
             replace(DEFAULT_LIMITS, **limits),
-            take=self._take,  # type: ignore[arg-type]  # any object is a delivery here
+            take=self._take,
             begin=self._begin,
             go_on=self._go_on,
         )
 
-    def _take(self, most: int) -> list[int]:
+    def _take(self, most: int) -> list[Any]:
+        most = 1 if self.merged else most
         taken, self.waiting = self.waiting[:most], self.waiting[most:]
         self.memory.time += self.seconds_each * len(taken)
         return taken
@@ -60,9 +69,15 @@ def test_many_deliveries_begin_in_several_turns() -> None:
 
 
 def test_a_turn_ends_when_its_time_is_over() -> None:
-    begun = Bench(40, seconds_each=0.004, turn_seconds=0.01).run()
+    begun = Bench(400, seconds_each=0.001, turn_seconds=0.01).run()
+    assert sum(begun) == 400
+    assert max(begun) <= TAKEN_AT_ONCE
+
+
+def test_the_clock_is_read_after_each_merged_message() -> None:
+    begun = Bench(40, seconds_each=0.004, turn_seconds=0.01, merged=True).run()
     assert sum(begun) == 40
-    assert max(begun) <= 4
+    assert max(begun) == 3
 
 
 def test_several_calls_in_one_turn_begin_no_more_than_one_call() -> None:

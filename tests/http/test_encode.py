@@ -111,6 +111,26 @@ def test_the_head_of_deliveries_is_made_once() -> None:
     assert first.address.head is head
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 4_294_967_295) | st.just(1))
+    )
+)
+def test_each_delivery_has_its_own_address_its_own_seq_and_its_message(
+    deliveries: list[tuple[int, int, int]],
+) -> None:
+    """What is kept of earlier deliveries of an address or of a message belongs to no other one."""
+    addresses = [delivery(sid=f"uuid:{number}").address for number in range(3)]
+    messages = [EventMessage((), b"<%d/>" % 10**number) for number in range(3)]
+    for sid, body, seq in deliveries:
+        encoded = encode_delivery(Delivery(addresses[sid], seq, messages[body], None))
+        head, _, rest = encoded.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")[-3:]
+        size = len(messages[body].body)
+        assert lines == [b"SID: uuid:%d" % sid, b"SEQ: %d" % seq, b"CONTENT-LENGTH: %d" % size]
+        assert rest == messages[body].body
+
+
 @pytest.mark.parametrize("bad", ["a b", "a\r\nX: y", "a\n", "a\0", "a\rb", "é", ""])
 @pytest.mark.parametrize("field", ["target", "authority", "sid"])
 def test_an_address_that_would_break_the_header_is_refused(field: str, bad: str) -> None:

@@ -177,11 +177,12 @@ def _os_error(error: BaseException) -> OSError:
 class _Transport:
     """The transport of a connection on a stream of asyncio."""
 
-    __slots__ = ("_local", "_stream", "peer", "write")
+    __slots__ = ("_local", "_stream", "peer", "unwritten", "write")
 
     def __init__(self, stream: asyncio.Transport, local: tuple[Any, ...], peer: Endpoint) -> None:
         self._stream = stream
         self.write: Callable[[bytes], object] = stream.write
+        self.unwritten: Callable[[], int] = stream.get_write_buffer_size
         self._local = local
         self.peer = peer
 
@@ -219,9 +220,6 @@ class _Transport:
 
     def resume_reading(self) -> None:
         self._stream.resume_reading()
-
-    def unwritten(self) -> int:
-        return self._stream.get_write_buffer_size()
 
     def unsent(self) -> int:
         return unsent(self._stream.get_extra_info("socket"))

@@ -13,7 +13,7 @@ service with a thousand silent subscribers would merge a thousand messages.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -140,7 +140,7 @@ class Outbox:
         self._owed = True  # the initial event is sent even when the subscription is over
         self._alarm: Any = None
         # What DeliveryQueue uses of a service and of its backlog.
-        self.quiet: OrderedDict[Subscription, None] = OrderedDict()
+        self.quiet: dict[Subscription, None] = {}
         self.queued = False
         self.backlog = self
         addresses = _addresses(subscriber)
@@ -248,7 +248,7 @@ class Outbox:
         assert notification is not None
         another_url = None
         if now < subscription.message_deadline:
-            another_url = outboxes.queue.next_url(subscription, subscription.route + 1)
+            another_url = subscription.next_url(subscription.route + 1)
         address = delivery.address.url.endpoint.host
         if response is not None:
             warn_unless_taken(response.status, address, outboxes.warnings)

@@ -128,27 +128,33 @@ class DeliveryPool:
         Raises LocalProtocolError if its address cannot be written as HTTP, and RuntimeError after
         :meth:`close`.
         """
-        idle: IdleConnections | None = delivery.address.pool
-        if idle is None or idle.owner is not self:
-            idle = self._routes.get(_route(delivery))
-            delivery.address.pool = idle
-        if idle and not delivery.fresh:
-            encoded = encode_delivery(delivery)
-            connection = idle.pop()
-            del self._idle[connection]
-            connection.delivery = delivery
-            connection.ended = ended
-            delivery.carrier = connection
-            connection.write(encoded)
-            return
-        if delivery.address.head is None:
-            encode_delivery(delivery)  # raises what the caller must know
-        if self._closing:
-            raise RuntimeError("the delivery pool is closed")
-        if self._has_room and not self._waiting:
-            self._connect(delivery, ended)
-        else:
-            self._wait(delivery, ended)
+        self.send_all((delivery,), ended)
+
+    def send_all(self, deliveries: Iterable[Delivery], ended: Ended) -> None:
+        """Send each of ``deliveries``, as :meth:`send`."""
+        all_idle = self._idle
+        for delivery in deliveries:
+            address = delivery.address
+            idle: IdleConnections | None = address.pool
+            if idle is None or idle.owner is not self:
+                idle = address.pool = self._routes.get(_route(delivery))
+            if idle and not delivery.fresh:
+                encoded = encode_delivery(delivery)
+                connection = idle.pop()
+                del all_idle[connection]
+                connection.delivery = delivery
+                connection.ended = ended
+                delivery.carrier = connection
+                connection.write(encoded)
+                continue
+            if address.head is None:
+                encode_delivery(delivery)  # raises what the caller must know
+            if self._closing:
+                raise RuntimeError("the delivery pool is closed")
+            if self._has_room and not self._waiting:
+                self._connect(delivery, ended)
+            else:
+                self._wait(delivery, ended)
 
     def abort(self, delivery: Delivery) -> None:
         """End the connection that carries ``delivery``, or the wait for one. ``ended`` is not

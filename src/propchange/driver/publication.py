@@ -112,6 +112,7 @@ class Publication:
         self._ended = self._delivery_ended  # bound once: each connection keeps it
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._pump_queued = False
+        self._delivered: list[Delivery] = []
         self._stopped = False
         self._services: list[Service] = []
         self._evented = False
@@ -150,6 +151,8 @@ class Publication:
     def receive_request(self, request: Request) -> Response:
         """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
         :meth:`response_sent` or :meth:`response_lost` when it has left or cannot leave."""
+        if self._delivered:
+            self._settle_delivered()
         response = self.protocol.receive_request(request, self.now())
         self.queue_pump()
         return response
@@ -183,34 +186,59 @@ class Publication:
     def _delivery_ended(
         self, delivery: Delivery, result: int | DeliveryFailure, response: Response | None
     ) -> None:
-        self._turns.in_flight -= 1
-        self.protocol.delivery_ended(delivery, result, self.now())
-        if not self._pump_queued:
+        if result == 200:
+            self._delivered.append(delivery)
+        else:
+            if self._delivered:
+                self._settle_delivered()
+            self._turns.in_flight -= 1
+            self.protocol.delivery_ended(delivery, result, self.now())
+        if len(self._delivered) == self._turns.in_flight:
+            self.pump()  # no other delivery can end in this turn of the loop
+        elif not self._pump_queued:
             self.queue_pump()
 
+    def _settle_delivered(self) -> None:
+        """Tell the protocol of the deliveries that were answered with 200 since the last pump."""
+        delivered = self._delivered
+        self._delivered = []
+        self._turns.in_flight -= len(delivered)
+        self.protocol.delivered(delivered, self.now())
+
     def _deadline(self, now: float) -> None:
+        if self._delivered:
+            self._settle_delivered()
         self.protocol.handle_deadline(now)
         self.pump()
 
     # --- outputs of the protocol ---
 
     def queue_pump(self) -> None:
-        """Call :meth:`pump` at the next turn of the loop, once."""
+        """Call :meth:`pump` at the next turn of the loop, once, unless it is called before."""
         if not self._pump_queued and not self._stopped:
             self._pump_queued = True
-            self.runtime.call_soon(self.pump)
+            self.runtime.call_soon(self._queued_pump)
+
+    def _queued_pump(self) -> None:
+        if self._pump_queued:
+            self.pump()
 
     def pump(self) -> None:
         """Take the outcomes and deliveries of the protocol, and set the timer."""
         self._pump_queued = False
         if self._stopped:
             return
+        if self._delivered:
+            self._settle_delivered()
         protocol = self.protocol
         for outcome in protocol.take_outcomes():
             self._report(outcome)
         if self._multicast is not None:
             self._send_datagrams(self._multicast)
         self._turns.begin_some()
+        # Taking deliveries may have merged events, which is an outcome.
+        for outcome in protocol.take_outcomes():
+            self._report(outcome)
         self._timer.set(protocol.next_deadline())
         if self._waiters:
             self._wake()
@@ -228,18 +256,13 @@ class Publication:
             self._report(outcome)
 
     def _take(self, most: int) -> list[Delivery]:
-        deliveries = self.protocol.take_deliveries(most)
-        # Taking deliveries may have merged events, which is an outcome.
-        for outcome in self.protocol.take_outcomes():
-            self._report(outcome)
-        return deliveries
+        return self.protocol.take_deliveries(most, stop_at_merged=True)
 
     def _begin(self, deliveries: Sequence[Delivery]) -> None:
-        send, ended, tap = self._pool.send, self._ended, self._tap
-        for delivery in deliveries:
-            if tap is not None:
-                tap(delivery)
-            send(delivery, ended)
+        if self._tap is not None:
+            for delivery in deliveries:
+                self._tap(delivery)
+        self._pool.send_all(deliveries, self._ended)
 
     def _report(self, outcome: PublisherOutcome) -> None:
         if self._tap is not None:

@@ -15,14 +15,17 @@ _WORD = re.compile(r"[!-~]+")
 def encode_delivery(delivery: Delivery) -> bytes:
     """The NOTIFY request of one delivery (UDA 2.0 §4.3.2).
 
-    The head up to SEQ is the same for all deliveries of an address. It is kept there, which saves
-    0.9 of the 9 µs that a delivery takes with its socket. Raises LocalProtocolError when the
-    address holds what no header can carry.
+    The head up to SEQ is the same for all deliveries of an address, and is kept there. The rest is
+    the same for all deliveries of a message with one SEQ, and is kept with the message:
+    subscriptions of one age have one SEQ. Raises LocalProtocolError when the address holds what no
+    header can carry.
     """
-    address = delivery.address
-    head = address.head or _delivery_head(address)
-    body = delivery.message.body
-    return b"%b%d\r\nCONTENT-LENGTH: %d\r\n\r\n%b" % (head, delivery.seq, len(body), body)
+    address, message, seq = delivery.address, delivery.message, delivery.seq
+    if message.tail_seq != seq:
+        body = message.body
+        message.tail = b"%d\r\nCONTENT-LENGTH: %d\r\n\r\n%b" % (seq, len(body), body)
+        message.tail_seq = seq
+    return (address.head or _delivery_head(address)) + message.tail
 
 
 def _delivery_head(address: DeliveryAddress) -> bytes:

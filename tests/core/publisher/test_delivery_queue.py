@@ -154,8 +154,10 @@ def test_a_service_half_told_is_not_queued_again_by_the_next_change() -> None:
     desk.change(A="1")
     desk.take(1)
     desk.change(A="2")
-    assert len(desk.schedule._ready) == 1
+    assert not desk.service.queued
     assert len(desk.take()) == 2
+    assert desk.schedule.idle is False
+    assert not desk.schedule._ready
 
 
 def test_deliveries_say_where_to_what_and_whether_the_connection_must_be_fresh() -> None:
@@ -226,6 +228,56 @@ def test_a_merged_message_is_pointed_out_at_its_first_attempt_alone() -> None:
     assert len(desk.merged) == 1
 
 
+def merging(ports: tuple[int, ...], **limits: int) -> Desk:
+    """Quiet subscriptions, for which two changes wait that are merged."""
+    desk = Desk(replace(DEFAULT_LIMITS, waiting_messages=1, **limits))
+    for port in ports:
+        desk.quiet(port)
+    desk.change(A="1")
+    desk.change(A="2")
+    return desk
+
+
+def take_stopping(desk: Desk) -> list[int]:
+    """The updates of the messages of each call, until nothing is taken."""
+    taken = []
+    while deliveries := desk.schedule.take(10, desk.now, stop_at_merged=True):
+        taken += [[delivery.message.updates for delivery in deliveries]]
+        for delivery in deliveries:
+            desk.settle(delivery)
+    assert all(len(updates) == 1 for updates in taken)
+    return [updates[0] for updates in taken]
+
+
+def test_a_merged_message_is_the_last_one_that_is_taken_if_that_is_asked_for() -> None:
+    assert take_stopping(merging((1, 2, 3))) == [2, 2, 2]
+    desk = merging((1, 2, 3))
+    assert len(desk.take()) == 3
+
+
+def test_a_merged_message_of_a_subscription_that_waited_is_the_last_one_too() -> None:
+    desk = merging((1, 1, 1), connections_per_delivery_endpoint=1)
+    assert take_stopping(desk) == [2, 2, 2]
+    assert desk.schedule.idle
+
+
+def test_a_merged_message_to_an_endpoint_in_a_share_is_the_last_one_too() -> None:
+    desk = merging((1, 1, 1, 2))
+    for delivery in desk.take():
+        assert desk.schedule.ended(delivery, DeliveryFailure.CONNECT, desk.now)
+        delivery.subscription.state = PublisherState.QUIET
+        desk.schedule.settled(delivery.subscription, desk.now)
+    desk.now += 10
+    desk.change(A="3")
+    desk.change(A="4")
+    first, other = desk.schedule.take(1, desk.now), desk.schedule.take(1, desk.now)
+    assert [each.subscription.sid for each in first + other] == ["uuid:1", "uuid:4"]
+    desk.schedule.take(0, desk.now)
+    for delivery in first + other:
+        assert desk.schedule.ended(delivery, DeliveryFailure.STALE, desk.now)
+    assert take_stopping(desk) == [2, 2]
+
+
 def test_a_delivery_ends_once() -> None:
     desk = Desk()
     desk.subscription()
@@ -281,11 +333,11 @@ def test_a_shortened_attempt_may_run_out_before_one_that_began_earlier() -> None
 def test_an_endpoint_is_forgotten_with_the_last_who_used_it() -> None:
     desk = Desk()
     one, two = desk.quiet(1), desk.quiet(1, 2)
-    assert set(desk.schedule._loads) == {Endpoint("10.0.0.2", 1), Endpoint("10.0.0.2", 2)}
+    assert set(desk.schedule._endpoints.loads) == {Endpoint("10.0.0.2", 1), Endpoint("10.0.0.2", 2)}
     desk.end(two)
-    assert set(desk.schedule._loads) == {Endpoint("10.0.0.2", 1)}
+    assert set(desk.schedule._endpoints.loads) == {Endpoint("10.0.0.2", 1)}
     desk.end(one)
-    assert desk.schedule._loads == {}
+    assert desk.schedule._endpoints.loads == {}
 
 
 def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
@@ -295,9 +347,9 @@ def test_an_endpoint_is_remembered_while_a_notify_to_it_is_in_flight() -> None:
     (delivery,) = desk.take()
     desk.end(ended)
     desk.end(waiting)
-    assert desk.schedule._loads
+    assert desk.schedule._endpoints.loads
     assert desk.schedule.ended(delivery, 200, desk.now)
-    assert desk.schedule._loads == {}
+    assert desk.schedule._endpoints.loads == {}
     assert desk.take() == []
     assert desk.schedule.idle
 
@@ -461,8 +513,8 @@ def test_nobody_waits_for_an_endpoint_that_all_its_subscriptions_have_left() -> 
     for subscription in gone:
         desk.end(subscription)
     assert desk.schedule._waiting == 0
-    assert Endpoint("10.0.0.2", 3) not in desk.schedule._loads
-    assert not desk.schedule._unproven._ready
+    assert Endpoint("10.0.0.2", 3) not in desk.schedule._endpoints.loads
+    assert not desk.schedule._endpoints.unproven._ready
 
 
 def abandon(desk: Desk, delivery: Delivery) -> None:

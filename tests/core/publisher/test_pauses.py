@@ -340,10 +340,10 @@ def test_an_endpoint_that_takes_events_keeps_no_turn_of_the_one_who_named_it_fir
     publisher.subscribe(80, host="10.0.0.3", peer="10.0.0.2")
     publisher.run(1.0, answers_after(0.01))
     publisher.subscribe(80, host="10.0.0.3")
-    (load,) = publisher.protocol._queue._loads.values()
+    (load,) = publisher.protocol._queue._endpoints.loads.values()
     assert load.share is None
     publisher.run(60.0, NO_EVENT_TAKEN["refuses"], change_every=0.1)
-    assert load.share is publisher.protocol._queue._failing.join(load.origin)
+    assert load.share is publisher.protocol._queue._endpoints.failing.join(load.origin)
     assert load.origin == origin_of(Endpoint("10.0.0.3", 0))
 
 

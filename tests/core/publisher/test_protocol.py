@@ -163,7 +163,7 @@ def assert_nothing_is_left(device: Device) -> None:
     assert not schedule._waiting
     assert device.deadline() is None
     device.at(1e6)  # failures are forgotten after a while
-    assert not schedule._loads
+    assert not schedule._endpoints.loads
 
 
 # --- the answer to SUBSCRIBE ---
@@ -1566,7 +1566,7 @@ def test_whatever_happens_order_is_kept_nobody_is_forgotten_and_nothing_is_left(
                 failed.add(outcome.delivery.address.sid)
         schedule = device.protocol._queue
         assert len(schedule._in_flight) == len(in_flight)
-        assert sum(load.in_flight for load in schedule._loads.values()) == len(in_flight)
+        assert sum(load.in_flight for load in schedule._endpoints.loads.values()) == len(in_flight)
 
     # From here on everything is answered: all who are left end with the true state.
     for response in unanswered:

@@ -177,7 +177,7 @@ class ShareMachine(RuleBasedStateMachine):
                 self.in_flight.remove(outcome.delivery)
                 # An endpoint that fails waits for no turn while it has another attempt in flight,
                 # even if that one times out at the same time.
-                load = self.schedule._loads.get(outcome.delivery.address.url.endpoint)
+                load = self.schedule._endpoints.loads.get(outcome.delivery.address.url.endpoint)
                 if load is not None:
                     self.overtaken.pop(turn_of(load), None)
                 self.abandoned.add(outcome.delivery.address.sid)
@@ -215,7 +215,7 @@ class ShareMachine(RuleBasedStateMachine):
     def waiting_for_a_turn(self) -> dict[Turn, set[EndpointLoad]]:
         """The endpoints that wait, of each address that has a place."""
         waiting: dict[Turn, set[EndpointLoad]] = {}
-        for load in self.schedule._loads.values():
+        for load in self.schedule._endpoints.loads.values():
             if (
                 load.share is not None
                 and load in load.share
@@ -249,7 +249,7 @@ class ShareMachine(RuleBasedStateMachine):
     def subscribe(  # noqa: PLR0917 (hypothesis passes them by name)
         self, host: str, peer: str, ports: list[int], statevar: str, times: int, taken: int
     ) -> None:
-        origins = {load: load.origin for load in self.schedule._loads.values()}
+        origins = {load: load.origin for load in self.schedule._endpoints.loads.values()}
         for _ in range(times):
             self.publisher.subscribe(*ports, host=host, peer=peer, statevar=statevar)
         if any(load.origin != origin for load, origin in origins.items()):
@@ -351,18 +351,21 @@ class ShareMachine(RuleBasedStateMachine):
     @invariant()
     def every_endpoint_with_waiting_subscriptions_queues_or_is_at_its_cap(self) -> None:
         schedule = self.schedule
-        for load in schedule._loads.values():
+        for load in schedule._endpoints.loads.values():
             expected = bool(load.waiting) and load.in_flight < load.most and not load.paused
             assert (load in schedule._answering) == (expected and load.share is None)
             if load.share is not None:
                 assert (load in load.share) == expected
-        assert all(load in schedule._loads.values() for load in schedule._answering)
+        assert all(load in schedule._endpoints.loads.values() for load in schedule._answering)
 
     @invariant()
     def the_tables_agree(self) -> None:
         schedule = self.schedule
-        loads = list(schedule._loads.values())
-        for share, proven in ((schedule._unproven, False), (schedule._failing, True)):
+        loads = list(schedule._endpoints.loads.values())
+        for share, proven in (
+            (schedule._endpoints.unproven, False),
+            (schedule._endpoints.failing, True),
+        ):
             parts = share._parts.values()
             assert share.in_use == sum(part.in_use for part in parts) <= share._places
             assert all(part.in_use <= part._places for part in parts)
@@ -370,14 +373,17 @@ class ShareMachine(RuleBasedStateMachine):
                 load.origin[0] for load in loads if load.share is not None and load.proven is proven
             )
             assert members == {key: p._members for key, p in share._parts.items() if p._members}
-        places = schedule._unproven.in_use + schedule._failing.in_use
-        assert places == len(schedule._shares)
+        places = schedule._endpoints.unproven.in_use + schedule._endpoints.failing.in_use
+        assert places == len(schedule._endpoints.places)
         assert set(schedule._in_flight) == set(self.in_flight)
-        assert set(schedule._shares) <= {*self.in_flight, *schedule._occupied._when}
+        assert set(schedule._endpoints.places) <= {
+            *self.in_flight,
+            *schedule._endpoints.occupied._when,
+        }
         assert sum(load.in_flight for load in loads) == len(self.in_flight)
         assert all(load.in_flight <= LIMITS.connections_per_delivery_endpoint for load in loads)
         for load in loads:
-            assert load.users or load.in_flight or load.paused or load in schedule._unused
+            assert load.users or load.in_flight or load.paused or load in schedule._endpoints.unused
         assert schedule._waiting == sum(len(load.waiting) for load in loads if not load.paused)
         assert schedule._postponed == sum(len(load.waiting) for load in loads if load.paused)
         if schedule._waiting or schedule._postponed or len(schedule._refused):
@@ -420,9 +426,9 @@ class ShareMachine(RuleBasedStateMachine):
         assert self.protocol.settled
         assert self.protocol.next_deadline() is None
         self.publisher.at(self.publisher.now + 1e6)
-        assert not self.schedule._loads
-        assert not self.schedule._unproven._parts
-        assert not self.schedule._failing._parts
+        assert not self.schedule._endpoints.loads
+        assert not self.schedule._endpoints.unproven._parts
+        assert not self.schedule._endpoints.failing._parts
 
     def waiting_or_in_flight(self) -> bool:
         return not self.schedule.idle or bool(len(self.protocol._owed))

@@ -5,21 +5,19 @@ decides which subscription is next. Two things must hold: a change costs the sam
 thousands of subscriptions, and a subscriber that does not answer delays no other.
 
 **The queue.** A subscription that was sent everything is *quiet*, and stands in ``quiet`` of its
-service. A change puts the service into the queue, once, and not each of its subscriptions. A
-subscription that is behind, or that has another attempt to make, stands in the queue itself. A
-subscription has at most one message in flight, and returns to the queue when that is settled.
+service. A change puts the service into the queue, once; when it is first there, its quiet
+subscriptions take its place. A subscription that is behind, or that has another attempt to make,
+stands in the queue itself. A subscription has at most one message in flight, and returns to the
+queue when that is settled.
 
 **Places.** Many subscriptions can name one victim (CallStranger). So one endpoint, an (address,
 port), has at most ``Limits.connections_per_delivery_endpoint`` attempts at once. Further
 subscriptions wait with their endpoint.
 
-An endpoint *takes* an event when it answers a NOTIFY with 2xx. An endpoint that has never taken an
-event (*unproven*), or that failed last (*failing*), may not exist, and each attempt can occupy a
-connection for 30 s. Each of these two kinds has a share of the connections
-(:mod:`.delivery_share`), in which the addresses of the subscribers take turns. The endpoints that
-take their events are in no share and never wait behind the two kinds. When an endpoint changes its
-share, its waiting subscriptions change too. :meth:`DeliveryQueue.take` looks for free places in
-the shares each time, so nothing waits for an idle share.
+An endpoint *takes* an event when it answers a NOTIFY with 2xx. An attempt at an endpoint that does
+not take its events also needs a place in a share of the connections (:mod:`.delivery_endpoints`).
+:meth:`DeliveryQueue.take` looks for free places in the shares each time, so nothing waits for an
+idle share.
 
 **Pauses.** A delivery URL may name a host that is no subscriber. So an endpoint that takes no event
 is paused after ``Limits.failures_before_pause`` failed attempts in a row. Each further failed
@@ -32,28 +30,26 @@ paused.
 
 A pause ends when the host of the endpoint subscribes or renews, or when a subscription is renewed
 whose event the endpoint has taken. The initial event of the host's own subscription waits for no
-pause. An attempt at an unproven endpoint occupies its place for ``Limits.unproven_place_seconds``,
-even if it fails sooner. This bounds the connections per second to all such endpoints together.
+pause.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
+from propchange.core.publisher.delivery_endpoints import DeliveryEndpoints
 from propchange.core.publisher.delivery_share import DeliveryShare, origin_of
 from propchange.core.publisher.outcomes import Merged
-from propchange.core.publisher.records import (
-    EndpointLoad,
-    PublishedService,
-    Subscription,
-)
+from propchange.core.publisher.records import NOBODY, EndpointLoad, PublishedService, Subscription
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
-from propchange.core.wire.headers import next_seq
-from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, canonical_host
+from propchange.core.wire.headers import LARGEST_SEQ, next_seq
+from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, EventMessage
+
+_Ready = deque[Subscription | PublishedService]
 
 _step = PUBLISHER.step
 _TAKEN = PublisherInput.TAKEN
@@ -61,6 +57,7 @@ _ENDED = PublisherState.ENDED
 _QUIET = PublisherState.QUIET
 _OWED = (PublisherState.OWED, PublisherState.OWED_CANCELLED)
 _SENDING = _step(_QUIET, _TAKEN)
+_QUIET_AGAIN = _step(_SENDING, PublisherInput.SETTLED)
 # The attempt shows nothing about the endpoint: its connection was closed before, or it had none.
 _SAYS_NOTHING = (DeliveryFailure.STALE, DeliveryFailure.WAITED)
 _NO_SHARE: tuple[DeliveryShare[EndpointLoad] | None, int] = (None, 0)
@@ -82,12 +79,9 @@ class DeliveryQueue:
         self._report = report
         self._abandon = abandon
         self._limits = limits
-        self._most_unproven = min(
-            limits.attempts_at_unproven_endpoint, limits.connections_per_delivery_endpoint
-        )
         self._message_seconds = limits.message_seconds
         self._attempt_seconds = limits.attempt_seconds
-        self._ready: deque[Subscription | PublishedService] = deque()
+        self._ready: _Ready = deque()
         # The deadline of each attempt. All attempts may take the same time, so their order of
         # beginning is the order of their deadlines. _shortened has the earlier deadline of an
         # attempt whose message must end sooner.
@@ -97,61 +91,43 @@ class DeliveryQueue:
         # subscription counts once for each paused endpoint that it waits with.
         self._waiting = 0
         self._postponed = 0
-        self._loads: dict[Endpoint, EndpointLoad] = {}
         self._answering: OrderedDict[EndpointLoad, None] = OrderedDict()
         self._pauses: Deadlines[EndpointLoad] = Deadlines()
         # Paused subscriptions whose events their endpoint refuses.
         self._refused: Deadlines[Subscription] = Deadlines()
-        # No pause, refused subscription, unused endpoint or occupied place is due before this time.
-        # One comparison shows that there is nothing to do.
+        # No pause or refused subscription is due before this time. One comparison shows that there
+        # is nothing to do.
         self._due = inf
-        # Endpoints that no subscription names any more, and whose failures are remembered.
-        self._unused: Deadlines[EndpointLoad] = Deadlines()
-        self._unproven: DeliveryShare[EndpointLoad] = DeliveryShare(
-            limits.unproven_delivery_connections,
-            (limits.unproven_deliveries_per_prefix, limits.unproven_deliveries_per_address),
-        )
-        self._failing: DeliveryShare[EndpointLoad] = DeliveryShare(
-            limits.failing_delivery_connections,
-            (limits.failing_deliveries_per_prefix, limits.failing_deliveries_per_address),
-        )
-        # The share in which each attempt began, and the failures of its endpoint before. The
-        # attempt keeps its place there even when its endpoint changes shares. _occupied has the
-        # attempts that have ended and still occupy their place.
-        self._shares: dict[Delivery, tuple[DeliveryShare[EndpointLoad], int]] = {}
-        self._occupied: Deadlines[Delivery] = Deadlines()
+        self._endpoints = DeliveryEndpoints(limits)
 
     @property
     def idle(self) -> bool:
         """Whether no attempt is in flight, and no subscription waits but for the end of a pause."""
         return not (self._ready or self._in_flight or self._waiting)
 
-    def postpones(self, subscription: Subscription) -> bool:
-        """Whether the initial event of ``subscription`` waits for the end of a pause. Call this
-        only while the queue is :attr:`idle`."""
-        return subscription.state in _OWED and subscription.routes[subscription.route].load.paused
+    def postpones_only_initial_events(self, subscriptions: Iterable[Subscription]) -> bool:
+        """Whether of all ``subscriptions`` only initial events wait for the end of a pause. Call
+        this only while the queue is :attr:`idle`."""
+        return not self._postponed or all(
+            each.state is _QUIET or (each.state in _OWED and each.routes[each.route].load.paused)
+            for each in subscriptions
+        )
 
     def use(self, endpoint: Endpoint, peer: Endpoint, now: float) -> EndpointLoad:
         """The load of ``endpoint``, for a new subscription of ``peer``. Call :meth:`leave` when the
         subscription ends."""
-        if self._unused:
-            self._forget_unused(now)
-        load = self._loads.get(endpoint)
         origin = origin_of(peer)
-        if load is None:
-            load = self._loads[endpoint] = EndpointLoad(endpoint, origin)
-            self._move(load, self._unproven)
-        is_own = _is_host(load, peer)
+        load = self._endpoints.load(endpoint, origin, now)
+        is_own = load.is_on(peer)
         if is_own and load.origin != origin:
             # Another host has named this endpoint before. The endpoint must not depend on the turns
             # of that host.
             load.origin = origin
             if load.share is not None:
-                self._move(load, self._failing if load.proven else self._unproven)
+                endpoints = self._endpoints
+                self._move(load, endpoints.failing if load.proven else endpoints.unproven)
                 self._queue_up(load)
-        if not load.users:
-            self._unused.clear(load)
-        load.users += 1
+        self._endpoints.use(load)
         if is_own:
             self._contacted(load)
         return load
@@ -163,27 +139,25 @@ class DeliveryQueue:
             self._ready.append(subscription)
         for route in subscription.routes:
             load = route.load
-            if load.proven or _is_host(load, peer):
+            if load.proven or load.is_on(peer):
                 self._contacted(load)
 
     def _contacted(self, load: EndpointLoad) -> None:
         """Let attempts at ``load`` begin at once: its host is there."""
         if load.share is not None:
-            load.most = self._most_unproven
+            load.most = self._endpoints.most_unproven
         if load.paused:
             self._wake(load)
         else:
             self._queue_up(load)
 
-    def trusts(self, load: EndpointLoad, peer: Endpoint) -> bool:
-        """Whether ``load`` has taken an event, or is on the host ``peer`` itself and has not
-        failed."""
-        return load.proven or (not load.failures and _is_host(load, peer))
-
     def granted(self, subscription: Subscription, duration: int, minimum: int) -> int:
         """The duration to grant to ``subscription``: ``duration`` if an endpoint of it is trusted,
-        else at most ``Limits.unproven_duration``, and at least ``minimum``."""
-        if any(self.trusts(route.load, subscription.peer) for route in subscription.routes):
+        else at most ``Limits.unproven_duration``, and at least ``minimum``. It is trusted if it
+        has taken an event, or is on the host of the subscriber and has not failed."""
+        peer = subscription.peer
+        loads = [route.load for route in subscription.routes]
+        if any(load.proven or (not load.failures and load.is_on(peer)) for load in loads):
             return duration
         return min(duration, max(self._limits.unproven_duration, minimum))
 
@@ -200,20 +174,7 @@ class DeliveryQueue:
                     self._waiting -= 1
                     if not load.waiting:
                         self._unqueue(load)
-            self._drop_unused(load, now)
-
-    def _drop_unused(self, load: EndpointLoad, now: float) -> None:
-        # The load is kept while a NOTIFY is in flight and for some time after a failure. Else a
-        # subscriber that cancels and subscribes again would have a new cap and no pause.
-        if load.users or load.in_flight or load.paused:
-            return
-        if now < load.remembered_until:
-            self._unused.set(load, load.remembered_until)
-            self._due = min(self._due, load.remembered_until)
-            return
-        del self._loads[load.endpoint]
-        if load.share is not None:
-            load.share.leave()
+            self._endpoints.drop_unused(load, now)
 
     def changed(self, service: PublishedService) -> None:
         """Queue ``service``, which has a new message for its quiet subscriptions."""
@@ -237,7 +198,7 @@ class DeliveryQueue:
         subscription.seq = next_seq(subscription.seq)
         service = subscription.service
         if subscription.refusals and subscription.refusals > self._limits.failures_before_pause:
-            seconds = self._pause_seconds(subscription.refusals, subscription.took_event)
+            seconds = self._endpoints.pause_seconds(subscription.refusals, subscription.took_event)
             self._refused.set(subscription, now + seconds)
             self._due = min(self._due, now + seconds)
         elif subscription.cursor == service.backlog.head:
@@ -245,66 +206,151 @@ class DeliveryQueue:
         else:
             self._ready.append(subscription)
 
-    def _pause_seconds(self, failures: int, took_event: bool) -> float:
-        """The pause after so many ``failures`` in a row, more than ``failures_before_pause``."""
-        limits = self._limits
-        doublings = min(failures, limits.unproven_attempts) - limits.failures_before_pause - 1
-        seconds = limits.pause_first_seconds * 2.0**doublings
-        return min(seconds, limits.pause_most_seconds) if took_event else seconds
-
-    def take(self, limit: int, now: float) -> list[Delivery]:
-        """Begin at most ``limit`` deliveries, and return them."""
+    def take(self, limit: int, now: float, *, stop_at_merged: bool = False) -> list[Delivery]:
+        """Begin at most ``limit`` deliveries, and return them. ``stop_at_merged``: begin no more
+        after the first one whose message was merged, because merging may take long."""
         taken: list[Delivery] = []
-        if now >= self._due:
+        if now >= self._due or now >= self._endpoints.due:
             self.handle_deadline(now)
         # Waiting subscriptions come first. Else those that have not waited yet would take the free
         # places.
-        if self._waiting:
-            self._take_waiting(limit, now, taken)
-        ready = self._ready
-        while ready and len(taken) < limit:
-            item = ready.popleft()
-            if isinstance(item, Subscription):
-                self._begin(item, now, taken)
-                continue
-            quiet = item.quiet
-            item.queued = False
-            # Count first: a subscription that wants none of the changes (STATEVAR) goes back into
-            # the same dict.
-            for _ in range(len(quiet)):
-                if len(taken) >= limit:
-                    item.queued = True
-                    ready.appendleft(item)
-                    break
-                self._begin(quiet.popitem(last=False)[0], now, taken)
+        if self._waiting and self._take_waiting(limit, now, taken, stop_at_merged):
+            return taken
+        self._begin(self._ready, limit, now, taken, stop_at_merged)
         return taken
 
-    def _take_waiting(self, limit: int, now: float, taken: list[Delivery]) -> None:
+    def _take_waiting(
+        self, limit: int, now: float, taken: list[Delivery], stop_at_merged: bool
+    ) -> bool:
+        """Begin the deliveries of subscriptions that wait with their endpoint. Returns whether
+        :meth:`take` must stop."""
         answering = self._answering
         while answering and len(taken) < limit:
             load = next(iter(answering))
-            waiting, most = load.waiting, load.most
-            while waiting and load.in_flight < most and len(taken) < limit:
+            waiting, most, stopped = load.waiting, load.most, False
+            while waiting and load.in_flight < most and len(taken) < limit and not stopped:
                 self._waiting -= 1
-                self._begin(waiting.pop(), now, taken)
+                first: _Ready = deque((waiting.pop(),))
+                stopped = self._begin(first, limit, now, taken, stop_at_merged)
             if not waiting or load.in_flight >= most:
                 del answering[load]
-        for share in (self._unproven, self._failing):
+            if stopped:
+                return True
+        for share in (self._endpoints.unproven, self._endpoints.failing):
             while len(taken) < limit:
                 next_load = share.pop()
                 if next_load is None:
                     break
                 # A subscription that wants none of the changes (STATEVAR) uses no turn.
-                before = len(taken)
+                before, stopped = len(taken), False
                 while next_load.waiting and len(taken) == before:
                     self._waiting -= 1
-                    self._begin(next_load.waiting.pop(), now, taken)
+                    first = deque((next_load.waiting.pop(),))
+                    stopped = self._begin(first, limit, now, taken, stop_at_merged)
                 self._queue_up(next_load)
+                if stopped:
+                    return True
+        return False
+
+    def _begin(
+        self,
+        ready: _Ready,
+        limit: int,
+        now: float,
+        taken: list[Delivery],
+        stop_at_merged: bool,
+    ) -> bool:
+        """Begin deliveries of the subscriptions in ``ready``, in order. Returns whether it has
+        stopped at a merged message.
+
+        An event to all subscriptions is one run of this loop. It calls no function for an endpoint
+        that is in no share, and keeps the result of :meth:`.Backlog.take`, which is the same for
+        all subscriptions that have the same cursor. That saves 0.6 of the 7 µs of a delivery with
+        its socket.
+        """
+        in_flight = self._in_flight
+        deadline = now + self._attempt_seconds
+        last_service: PublishedService | None = None
+        last_cursor = cursor = 0
+        last_message: EventMessage | None = None
+        merge_at: int | None = None
+        while ready and len(taken) < limit:
+            subscription = ready.popleft()
+            if not isinstance(subscription, Subscription):
+                subscription.queued = False
+                ready.extendleft(reversed(subscription.quiet))
+                subscription.quiet.clear()
+                continue
+            state = subscription.state
+            if state is _ENDED:
+                continue
+            route = subscription.routes[subscription.route]
+            load = route.load
+            if load.share is not None or load.in_flight >= load.most:
+                if not self._find_place(subscription):
+                    continue
+                route = subscription.routes[subscription.route]
+                load = route.load
+            updates = 1
+            message: EventMessage | None
+            if state is _QUIET:
+                service = subscription.service
+                if (
+                    service is not last_service
+                    or subscription.cursor != last_cursor
+                    or subscription.merge_at is not None
+                    or subscription.wanted is not None
+                ):
+                    last_service, last_cursor = service, subscription.cursor
+                    last_message, cursor, merge_at = service.backlog.take(
+                        last_cursor, subscription.merge_at, subscription.wanted
+                    )
+                    if subscription.merge_at is not None or subscription.wanted is not None:
+                        last_service = None  # the result is not that of others
+                message = last_message
+                subscription.cursor = cursor
+                subscription.merge_at = merge_at
+                if message is None:
+                    subscription.route = 0
+                    service.quiet[subscription] = None
+                    continue
+                updates = message.updates
+                subscription.state = _SENDING
+                subscription.message = message
+                subscription.message_deadline = now + self._message_seconds
+            else:
+                message = subscription.message
+                if message is None:
+                    message = subscription.service.initial_event(subscription.wanted)
+                    subscription.cursor = subscription.service.backlog.head
+                    subscription.state = _step(state, _TAKEN)
+                    subscription.message = message
+                    subscription.message_deadline = now + self._message_seconds
+            load.in_flight += 1
+            delivery = Delivery(
+                route.address, subscription.seq, message, subscription, subscription.fresh
+            )
+            in_flight[delivery] = deadline
+            if load.share is not None:
+                self._endpoints.occupy(load, load.share, delivery)
+                if load.in_flight >= load.most:
+                    self._unqueue(load)
+            if deadline > subscription.message_deadline:
+                self._shortened.set(delivery, subscription.message_deadline)
+            taken.append(delivery)
+            if updates > 1:
+                self._report(Merged(subscription.sid, delivery.seq, updates))
+                if stop_at_merged:
+                    return True
+        return False
 
     def _queue_up(self, load: EndpointLoad) -> None:
         """Let ``load`` wait for its turn, if subscriptions wait with it and another attempt may
         begin."""
-        if not load.waiting or load.paused or load.in_flight >= load.most:
+        if not load.waiting:
+            load.waiting = NOBODY
+            return
+        if load.paused or load.in_flight >= load.most:
             return
         if load.share is None:
             self._answering[load] = None
@@ -318,7 +364,7 @@ class DeliveryQueue:
             load.share.discard(load)
 
     def _wait(self, subscription: Subscription, load: EndpointLoad) -> None:
-        load.wait(subscription, own=_is_host(load, subscription.peer))
+        load.wait(subscription, own=load.is_on(subscription.peer))
         self._waiting += 1
         self._queue_up(load)
 
@@ -326,7 +372,7 @@ class DeliveryQueue:
         """Let ``subscription`` wait with each of its endpoints. All of them are paused."""
         # Two delivery URLs may have one endpoint.
         for load in {route.load: None for route in subscription.routes}:
-            load.wait(subscription, own=_is_host(load, subscription.peer))
+            load.wait(subscription, own=load.is_on(subscription.peer))
             self._postponed += 1
 
     def _claim(self, load: EndpointLoad) -> None:
@@ -338,25 +384,19 @@ class DeliveryQueue:
                 elif route.load.waiting.discard(subscription):
                     self._postponed -= 1
 
-    def next_url(self, subscription: Subscription, first: int) -> int | None:
-        """The index of the first delivery URL of ``subscription`` from ``first`` on whose endpoint
-        is not paused. None if there is none."""
-        routes = subscription.routes
-        return next((i for i in range(first, len(routes)) if not routes[i].load.paused), None)
-
     def _find_place(self, subscription: Subscription) -> bool:
         """Whether an attempt for ``subscription`` may begin, at the delivery URL of its ``route``.
         If not, the subscription waits, or its message is abandoned."""
         routes = subscription.routes
         if self._is_first_of_host(subscription):
             return True
-        index = self.next_url(subscription, subscription.route)
+        index = subscription.next_url(subscription.route)
         if index is None:
             if subscription.message is not None:
                 self._abandon(subscription)
                 return False
             # It has waited with one of its later delivery URLs.
-            index = self.next_url(subscription, 0)
+            index = subscription.next_url(0)
             if index is None:
                 self._postpone(subscription)
                 return False
@@ -380,56 +420,50 @@ class DeliveryQueue:
         return (
             subscription.message is None
             and subscription.state in _OWED
-            and _is_host(load, subscription.peer)
+            and load.is_on(subscription.peer)
             and load.in_flight < self._limits.connections_per_delivery_endpoint
             and (load.share is None or load.share.has_place)
         )
 
-    def _begin(self, subscription: Subscription, now: float, taken: list[Delivery]) -> None:
-        state = subscription.state
-        if state is _ENDED:
-            return
-        route = subscription.routes[subscription.route]
-        load = route.load
-        if load.share is not None or load.in_flight >= load.most:
-            if not self._find_place(subscription):
-                return
-            route = subscription.routes[subscription.route]
-            load = route.load
-        message = subscription.message
-        is_retry = message is not None
-        if message is None:
+    def delivered(
+        self, deliveries: Iterable[Delivery], now: float, otherwise: Callable[[Delivery], object]
+    ) -> None:
+        """Note that each of ``deliveries`` was answered with 2xx, and settle its message.
+
+        This is what :meth:`ended` and :meth:`settled` do for an active subscription at an endpoint
+        that is in no share and with which nobody waits, without a call of a function. That saves
+        0.8 of the 7 µs of a delivery with its socket. ``otherwise`` is called with the others.
+        """
+        in_flight, places, ready = self._in_flight, self._endpoints.places, self._ready
+        for delivery in deliveries:
+            subscription: Subscription = delivery.subscription
+            load = subscription.routes[subscription.route].load
+            if (
+                subscription.state is not _SENDING
+                or load.share is not None
+                or load.waiting is not NOBODY
+                or (places and delivery in places)
+                or (deadline := in_flight.pop(delivery, None)) is None
+            ):
+                otherwise(delivery)
+                continue
+            if deadline > subscription.message_deadline:
+                self._shortened.clear(delivery)
+            load.in_flight -= 1
+            load.taken = now
+            subscription.refusals = 0
+            subscription.took_event = True
+            subscription.state = _QUIET_AGAIN
+            subscription.message = None
+            subscription.route = 0
+            subscription.fresh = False
+            seq = subscription.seq
+            subscription.seq = seq + 1 if seq < LARGEST_SEQ else 1
             service = subscription.service
-            if state is _QUIET:
-                message, subscription.cursor, subscription.merge_at = service.backlog.take(
-                    subscription.cursor, subscription.merge_at, subscription.wanted
-                )
-                if message is None:
-                    subscription.route = 0
-                    service.quiet[subscription] = None
-                    return
-                subscription.state = _SENDING
+            if subscription.cursor == service.backlog.head:
+                service.quiet[subscription] = None
             else:
-                message = service.initial_event(subscription.wanted)
-                subscription.cursor = service.backlog.head
-                subscription.state = _step(state, _TAKEN)
-            subscription.message = message
-            subscription.message_deadline = now + self._message_seconds
-        load.in_flight += 1
-        delivery = Delivery(
-            route.address, subscription.seq, message, subscription, subscription.fresh
-        )
-        if load.share is not None:
-            load.share.occupy()
-            if load.in_flight >= load.most:
-                self._unqueue(load)
-            self._shares[delivery] = load.share, load.failures
-        self._in_flight[delivery] = deadline = now + self._attempt_seconds
-        if deadline > subscription.message_deadline:
-            self._shortened.set(delivery, subscription.message_deadline)
-        taken.append(delivery)
-        if message.updates > 1 and not is_retry:
-            self._report(Merged(subscription.sid, delivery.seq, message.updates))
+                ready.append(subscription)
 
     def ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> bool:
         """Note that ``delivery`` has ended. False if it had ended before."""
@@ -441,7 +475,8 @@ class DeliveryQueue:
             self._shortened.clear(delivery)
         load = subscription.routes[subscription.route].load
         load.in_flight -= 1
-        share, failures = self._shares.get(delivery, _NO_SHARE) if self._shares else _NO_SHARE
+        endpoints = self._endpoints
+        share, failures = endpoints.places.get(delivery, _NO_SHARE)
         began = deadline - self._attempt_seconds
         failed = False
         if isinstance(result, int) and 200 <= result < 300:
@@ -464,31 +499,16 @@ class DeliveryQueue:
             if load.taken <= began and failures == load.failures:
                 self._fail(load, now)
         if share is not None:
-            until = began + self._limits.unproven_place_seconds
-            if failed and not load.proven and now < until:
-                self._occupied.set(delivery, until)
-                self._due = min(self._due, until)
-            else:
-                self._vacate(delivery)
+            endpoints.free(delivery, began=began, failed=failed and not load.proven, now=now)
         self._queue_up(load)
-        self._drop_unused(load, now)
+        endpoints.drop_unused(load, now)
         return True
-
-    def _vacate(self, delivery: Delivery) -> None:
-        self._shares.pop(delivery)[0].free()
 
     def _move(self, load: EndpointLoad, share: DeliveryShare[EndpointLoad] | None) -> None:
         """Put ``load`` into ``share``, or with None into no share, because the endpoint takes its
         events. Call :meth:`_queue_up` afterwards."""
         self._unqueue(load)
-        if load.share is not None:
-            load.share.leave()
-        if share is None:
-            load.share = None
-            load.most = self._limits.connections_per_delivery_endpoint
-        else:
-            load.share = share.join(load.origin)
-            load.most = 1 if load.failures else self._most_unproven
+        self._endpoints.enter(load, share)
 
     def _answers(self, load: EndpointLoad, now: float) -> None:
         """Note that the endpoint of ``load`` is there. It is then in no share and not paused."""
@@ -504,14 +524,14 @@ class DeliveryQueue:
         limits = self._limits
         load.failures += 1
         if load.share is None:
-            self._move(load, self._failing)
+            self._move(load, self._endpoints.failing)
         load.most = 1
         if load.in_flight:
             self._unqueue(load)
         load.remembered_until = now + limits.unproven_place_seconds
         if load.failures <= limits.failures_before_pause:
             return
-        seconds = self._pause_seconds(load.failures, load.proven)
+        seconds = self._endpoints.pause_seconds(load.failures, load.proven)
         self._unqueue(load)
         if load.paused:  # the attempt was the first one of its host
             self._claim(load)
@@ -538,28 +558,20 @@ class DeliveryQueue:
 
     def handle_deadline(self, now: float) -> None:
         """End the pauses and free the occupied places whose time is over."""
+        endpoints = self._endpoints
+        if now >= endpoints.due:
+            endpoints.handle_deadline(now)
         if now < self._due:
             return
         if self._pauses:
             while (load := self._pauses.pop_due(now)) is not None:
                 self._wake(load)
-                self._drop_unused(load, now)
+                endpoints.drop_unused(load, now)
         if self._refused:
             while (subscription := self._refused.pop_due(now)) is not None:
                 self._ready.append(subscription)
-        if self._occupied:
-            while (delivery := self._occupied.pop_due(now)) is not None:
-                self._vacate(delivery)
-        if self._unused:
-            self._forget_unused(now)
-        deadlines = (self._pauses, self._refused, self._occupied, self._unused)
-        self._due = min(
-            (when for each in deadlines if (when := each.next()) is not None), default=inf
-        )
-
-    def _forget_unused(self, now: float) -> None:
-        while (load := self._unused.pop_due(now)) is not None:
-            self._drop_unused(load, now)
+        deadlines = (self._pauses.next(), self._refused.next())
+        self._due = min((when for when in deadlines if when is not None), default=inf)
 
     def pop_timed_out(self, now: float) -> Delivery | None:
         """A delivery in flight whose time is over, or None. Call :meth:`ended` with it."""
@@ -576,18 +588,13 @@ class DeliveryQueue:
         for deadline in self._in_flight.values():
             when = deadline if when is None else min(when, deadline)
             break
-        if self._due == inf:
+        if self._due == inf and self._endpoints.due == inf:
             return when
         for other in (
             self._pauses.next() if self._postponed else None,
             self._refused.next(),
-            self._occupied.next() if self._unproven.waits else None,
+            self._endpoints.next_deadline(),
         ):
             if other is not None and (when is None or other < when):
                 when = other
         return when
-
-
-def _is_host(load: EndpointLoad, peer: Endpoint) -> bool:
-    """Whether the endpoint is on the host ``peer``."""
-    return load.endpoint.host == canonical_host(peer.host)

@@ -24,10 +24,15 @@ from propchange.core.publisher.backlog import (
 from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.outcomes import MergeFailed
-from propchange.core.publisher.states import PublisherState
+from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
 from propchange.core.record import Record
 from propchange.core.values.merging import Fold
-from propchange.core.wire.messages import DeliveryAddress, Endpoint, EventMessage
+from propchange.core.wire.messages import (
+    DeliveryAddress,
+    Endpoint,
+    EventMessage,
+    canonical_host,
+)
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
@@ -117,7 +122,7 @@ class PublishedService:
         self.multicast: MulticastService | None = None
         """The multicast events of this service; None when no variable has a level."""
         self.subscriptions: dict[str, Subscription] = {}
-        self.quiet: OrderedDict[Subscription, None] = OrderedDict()
+        self.quiet: dict[Subscription, None] = {}
         """Subscriptions that were sent everything when they were put here."""
         self.queued = False
         """Whether the service waits in the queue, for the subscriptions in ``quiet``."""
@@ -184,7 +189,7 @@ class WaitingSubscriptions:
         return len(self._own or ()) + len(self._others or ())
 
 
-_NOBODY = WaitingSubscriptions()
+NOBODY = WaitingSubscriptions()
 """Where no subscription has waited yet: at most endpoints. It stays empty, and is one object for
 all of them, because the garbage collector visits each object."""
 
@@ -228,13 +233,17 @@ class EndpointLoad:
         self.paused = False
         self.paused_until = -inf
         self.remembered_until = -inf
-        self.waiting = _NOBODY
+        self.waiting = NOBODY
 
     def wait(self, subscription: Subscription, *, own: bool) -> None:
         """Let ``subscription`` wait for an attempt. ``own``: it is one of the endpoint's host."""
-        if self.waiting is _NOBODY:
+        if self.waiting is NOBODY:
             self.waiting = WaitingSubscriptions()
         self.waiting.add(subscription, own=own)
+
+    def is_on(self, peer: Endpoint) -> bool:
+        """Whether the endpoint is on the host ``peer``."""
+        return self.endpoint.host == canonical_host(peer.host)
 
     @property
     def proven(self) -> bool:
@@ -288,6 +297,17 @@ class Subscription:
     def callbacks(self) -> tuple[str, ...]:
         """The delivery URLs in the order of CALLBACK."""
         return tuple(route.address.url.url for route in self.routes)
+
+    @property
+    def waits_for_report(self) -> bool:
+        """Whether it is not known yet if the answer to the SUBSCRIBE has left."""
+        return PUBLISHER.allows(self.state, PublisherInput.ANSWER_LOST)
+
+    def next_url(self, first: int) -> int | None:
+        """The index of the first delivery URL from ``first`` on whose endpoint is not paused. None
+        if there is none."""
+        routes = self.routes
+        return next((i for i in range(first, len(routes)) if not routes[i].load.paused), None)
 
     def __repr__(self) -> str:
         return f"<Subscription {self.sid} {self.state.name} SEQ {self.seq}>"

@@ -248,12 +248,15 @@ class EventMessage:
     """The body of an event message, shared by all subscriptions.
 
     ``changes`` are (variable, text) pairs; ``body`` is the encoded propertyset; ``updates``
-    counts the changes of state that were merged into it, 1 when none was.
+    counts the changes of state that were merged into it, 1 when none was. ``tail`` is where the
+    ``http`` room keeps the end of the latest request that carried it, from the SEQ ``tail_seq`` on.
     """
 
     changes: tuple[tuple[str, str], ...]
     body: bytes
     updates: int = field(default=1, kw_only=True)
+    tail: bytes = field(default=b"", init=False)
+    tail_seq: int = field(default=-1, init=False)
 
     def __repr__(self) -> str:
         return f"<EventMessage {dict(self.changes)}>"
