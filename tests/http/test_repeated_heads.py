@@ -72,6 +72,10 @@ class Connection:
         found = self.parser.feed(wire)
         new = RequestParser(self.limits, peer=PEER, local=LOCAL)
         assert [told(request) for request in found] == [told(r) for r in new.feed(wire)]
+        for request in found:
+            if request.head is not None:
+                digits = request.fields[b"seq"]
+                assert request.seq == (int(digits) if len(digits) < 10 else -1)
         assert repr(self.parser.error) == repr(new.error)
         assert self.parser.in_message == new.in_message
         assert self.parser.expect_continue == new.expect_continue
@@ -250,3 +254,31 @@ def test_whatever_byte_is_another_one_the_result_is_that_of_a_new_parser(
     position = data.draw(st.integers(0, len(wire) - 1))
     wire[position] = data.draw(st.integers(0, 255))
     Connection(notify(7)).feed(bytes(wire))
+
+
+@pytest.mark.parametrize("length_first", [False, True])
+def test_the_numbers_may_grow_by_a_digit(length_first: bool) -> None:
+    connection = Connection(notify(8, b"x" * 98, length_first=length_first))
+    for seq in (9, 10, 11, 998, 999, 1_000, 999_999_999, 1_000_000_000, 1_000_000_001, 0, 1):
+        for length in (98, 99, 100, 101, 9):
+            assert connection.knows(notify(seq, b"x" * length, length_first=length_first))
+
+
+steps = st.one_of(
+    st.tuples(st.just(1), st.integers(0, 120)),  # the next SEQ, and a body of any length
+    st.tuples(st.integers(-12, 1_000), st.integers(0, 120)),
+)
+
+
+@given(st.integers(0, 1_200), st.lists(steps, min_size=1, max_size=8), st.booleans(), st.data())
+def test_whatever_came_before_the_result_is_that_of_a_new_parser(
+    seq: int, moves: list[tuple[int, int]], length_first: bool, data: st.DataObject
+) -> None:
+    connection = Connection(notify(seq, length_first=length_first))
+    for step, length in moves:
+        seq = max(0, seq + step)
+        assert connection.knows(notify(seq, b"x" * length, length_first=length_first))
+    wire = bytearray(notify(seq + 1, b"x" * length, length_first=length_first))
+    position = data.draw(st.integers(0, len(wire) - 1))
+    wire[position] = data.draw(st.integers(0, 255))
+    connection.feed(bytes(wire))

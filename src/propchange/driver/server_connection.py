@@ -134,17 +134,21 @@ class ServerConnection:
             if not self._finished:
                 self._proceed(False)
             return
-        requests = self._parser.feed(data)
-        if len(requests) == 1:
+        parser = self._parser
+        request = parser.feed_repeated(data)
+        requests: list[Request] = []
+        if request is None:
+            requests = parser.feed(data)
+            if len(requests) == 1:
+                request = requests[0]
+        if request is not None:
             # A shorter way for the usual case: one whole request, and the same answer as to the
             # request before.
-            request = requests[0]
             answer = self._ask(request)
             if request.method == "POST" or len(request.body) > _SHORT_BYTES:
                 table.turns.goes_on()  # it may have taken long
             if answer is table.last_response and request.keep_alive and request.method != "HEAD":
                 self._write_bytes(table.last_encoded)
-                parser = self._parser
                 if self._queue is table.idle and not (parser.in_message or parser.error):
                     # No bytes follow the request: _proceed() would do the same.
                     del table.idle[self]

@@ -39,6 +39,8 @@ _NUMBER = re.compile(rb"\r\n(SEQ|CONTENT-LENGTH):[ \t]*([0-9]+)(?=\r\n)", re.IGN
 _DIGITS = 15
 # A head can be this much longer than the first one, since its two numbers can.
 _GROWTH = 2 * _DIGITS
+# A SEQ of fewer digits is within its 32 bits.
+_UNBOUNDED_DIGITS = 10
 
 
 class RequestParser(MessageParser[Request]):
@@ -99,21 +101,29 @@ class RequestParser(MessageParser[Request]):
     def feed(self, data: bytes) -> list[Request]:
         """The requests that ``data`` completes, in order, up to ``limits.pipelined_requests``.
         Check :attr:`error` and :attr:`rest` afterwards."""
+        repeated = self.feed_repeated(data)
+        if repeated is not None:
+            return [repeated]
         if self._rest:
             self.keep(data)
         else:
-            if (
-                self._repeated is not None
-                and self._message is None
-                and not (self._buffer or self._empty_cr)
-            ):
-                repeated = self._repeated.match(data)
-                if repeated is not None:
-                    self._empty = 0
-                    self.http_version = repeated.http_version
-                    return [repeated]
             self._rest = data
         return self._parse_some(self._limits.pipelined_requests)
+
+    def feed_repeated(self, data: bytes) -> Request | None:
+        """The request in ``data``, if that is one whole request with the head that the connection
+        repeats, and nothing else is unparsed. Else None, and ``data`` is not taken: give it to
+        :meth:`feed`."""
+        head = self._repeated
+        if head is None or self._message is not None:
+            return None
+        if self._buffer or self._empty_cr or self._rest:
+            return None
+        request = head.match(data)
+        if request is not None:
+            self._empty = 0
+            self.http_version = request.http_version
+        return request
 
     def end(self) -> None:
         """Note that the stream has ended. An incomplete request becomes an error, status 400."""
@@ -208,7 +218,7 @@ class RequestParser(MessageParser[Request]):
             if name == "NOTIFY" and self._lessons < _LESSONS:
                 if self._lessons >= 0:
                     self._repeated = request.head = RepeatedHead.learn(request, head, limits)
-                    request.seq = fields.get(b"seq", b"")
+                    request.seq = _read_seq(fields.get(b"seq", b""))
                 self._lessons += 1
         elif b"transfer-encoding" in fields:
             _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
@@ -231,6 +241,11 @@ class RequestParser(MessageParser[Request]):
         if self._message is None:
             self._head = b""
         return position
+
+
+def _read_seq(digits: bytes) -> int:
+    """The value of :attr:`.Request.seq` for these digits."""
+    return int(digits) if digits.isdigit() and len(digits) < _UNBOUNDED_DIGITS else -1
 
 
 def _read_first_line(line: bytes) -> tuple[str, str]:
@@ -325,7 +340,25 @@ class RepeatedHead:
     All requests of one head carry it as ``Request.head``. The subscriber keeps its verdict
     beside it, and does not judge the head again. Both together save 4.6 of the 15 us of
     processor time that an event takes with its socket.
+
+    The numbers of most of these heads can be foreseen: SEQ is one more than before, and both have
+    as many digits as before, so that the length of the body follows from that of the data. One
+    comparison recognises such a head, which saves 0.4 us.
     """
+
+    __slots__ = (
+        "_begin",
+        "_first",
+        "_last",
+        "_length_index",
+        "_length_is_first",
+        "_limit",
+        "_middle",
+        "_next_seq",
+        "_request",
+        "_seq_index",
+        "_size",
+    )
 
     def __init__(self, request: Request, head: bytes, limits: Limits) -> None:
         first, second = _NUMBER.finditer(head)
@@ -339,6 +372,9 @@ class RepeatedHead:
         self._seq_index = names.index(b"seq")
         self._length_index = names.index(b"content-length")
         self._length_is_first = self._length_index < self._seq_index
+        # What the next head is like, if it is foreseen:
+        self._size = len(head)
+        self._next_seq = _read_seq(request.fields[b"seq"]) + 1
 
     @classmethod
     def learn(cls, request: Request, head: bytes, limits: Limits) -> RepeatedHead | None:
@@ -356,6 +392,16 @@ class RepeatedHead:
 
     def match(self, data: bytes) -> Request | None:
         """The request in ``data``: this head with other numbers, and a whole body. Else None."""
+        number = self._next_seq
+        size = len(data) - self._size
+        if 0 <= size <= self._limit:
+            if self._length_is_first:
+                head = b"%b%d%b%d%b" % (self._first, size, self._middle, number, self._last)
+            else:
+                head = b"%b%d%b%d%b" % (self._first, number, self._middle, size, self._last)
+            if len(head) == self._size and data.startswith(head):
+                self._next_seq = number + 1
+                return self._request.repeat(self, number, b"", b"", data[self._size :])
         begin = self._begin
         if not data.startswith(self._first):
             return None
@@ -375,7 +421,10 @@ class RepeatedHead:
         size = int(length)
         if size != len(body) or size > self._limit:
             return None
-        return self._request.repeat(self, seq, length, body)
+        number = _read_seq(seq)
+        self._size = len(data) - size
+        self._next_seq = number + 1
+        return self._request.repeat(self, number, seq, length, body)
 
     def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
         """The header pairs of the request that has these numbers."""

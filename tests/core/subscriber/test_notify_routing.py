@@ -83,7 +83,7 @@ class Desk:
         ]
         request = Request(method, path, headers, content or body(A="1"), peer=peer, local=HERE)
         request.head = head
-        request.seq = seq.encode()
+        request.seq = int(seq) if seq.isdigit() and len(seq) < 10 else -1
         return self.routing.receive(request, 0.0)
 
     def status(self, *arguments, **options) -> int:

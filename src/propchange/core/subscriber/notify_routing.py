@@ -35,9 +35,6 @@ _FOREIGN_SOURCES_LOGGED = 16
 _LATE_SIDS = 16
 """Per subscription: a device may be a minute late, and another SID is tried every five seconds."""
 
-_UNBOUNDED_DIGITS = 10
-"""A SEQ of fewer digits is within its 32 bits."""
-
 _EARLY_OVERHEAD = 1_024
 """Bytes that an early message takes beside its body, approximately."""
 
@@ -318,10 +315,10 @@ class NotifyRouting:
         # A head that was accepted for this path, and now differs in SEQ and CONTENT-LENGTH alone,
         # is not judged again. Without this such a NOTIFY takes 1.7 times as long.
         known = record is not None and head is not None and record.head is head
-        if known and len(request.seq) < _UNBOUNDED_DIGITS:
+        if known and request.seq >= 0:
             assert record is not None
             early = False
-            seq: int | None = int(request.seq)
+            seq: int | None = request.seq
             sid, body = record.sid, request.body
         else:
             advertised = None if record is None else record.advertised

@@ -99,7 +99,7 @@ class Request:
 
     ``head`` belongs to ``propchange.http``. If it is not None, it is one object for all requests
     of a connection whose heads differ in the numbers SEQ and CONTENT-LENGTH only. The core judges
-    such a head once. ``seq`` is then the value of SEQ.
+    such a head once. ``seq`` is then the value of SEQ, -1 if that has ten digits or more.
     """
 
     __slots__ = (
@@ -107,6 +107,7 @@ class Request:
         "_headers",
         "_length",
         "_repeated",
+        "_seq_digits",
         "body",
         "head",
         "http_version",
@@ -139,13 +140,18 @@ class Request:
         self.http_version = http_version
         self.keep_alive = keep_alive
         self.head: RequestHead | None = None
-        self.seq = b""
+        self.seq = -1
+        self._seq_digits = b""
         self._length = b""
         self._fields: dict[bytes, bytes] | None = None
         self._repeated: frozenset[bytes] = frozenset()
 
-    def repeat(self, head: RequestHead, seq: bytes, length: bytes, body: bytes) -> Request:
-        """Another request with this ``head``, like the one that the head was made of."""
+    def repeat(
+        self, head: RequestHead, seq: int, seq_digits: bytes, length: bytes, body: bytes
+    ) -> Request:
+        """Another request with this ``head``, like the one that the head was made of. ``seq`` is
+        its :attr:`seq`. ``seq_digits`` and ``length`` are the values of its headers; they are empty
+        if these are the usual digits of ``seq`` and of the length of ``body``."""
         request = Request.__new__(Request)
         request.method = self.method
         request.target = self.target
@@ -157,6 +163,7 @@ class Request:
         request.keep_alive = self.keep_alive
         request.head = head
         request.seq = seq
+        request._seq_digits = seq_digits
         request._length = length
         request._fields = None
         return request
@@ -167,7 +174,9 @@ class Request:
         headers = self._headers
         if headers is None:
             assert self.head is not None
-            headers = self._headers = self.head.headers(self.seq, self._length)
+            seq = self._seq_digits or b"%d" % self.seq
+            length = self._length or b"%d" % len(self.body)
+            headers = self._headers = self.head.headers(seq, length)
         return headers
 
     def __repr__(self) -> str:
