@@ -432,12 +432,14 @@ class SubscriberDriver:
         A request that a diagnosis has sent is answered too."""
         if self.diagnoses.asked and (answer := self.diagnoses.answer(request)) is not None:
             return answer
-        if self._tap is not None:
-            self._tap(request)
+        tap = self._tap
+        if tap is not None:
+            tap(request)
         response = self.protocol.receive_notify(request, self.now())
-        if self._tap is not None:
-            self._tap(response)
-        self._queue_drain()
+        if tap is not None:
+            tap(response)
+        if not self._drain_queued:
+            self._queue_drain()
         return response
 
     def request_cut(self, request: Request, refusal: Refusal) -> bool:
@@ -546,15 +548,16 @@ class SubscriberDriver:
         if self._dispatching:  # a subscription has called the driver
             return
         self._dispatching = True
+        subscriptions, tap = self.subscriptions, self._tap
         try:
             while outcomes := self.protocol.take_outcomes():
                 for outcome in outcomes:
                     if isinstance(outcome, Event):
                         record: Any = outcome.subscription
                         # Never missing: CLOSED is the last outcome of a subscription.
-                        subscription = outcome.subscription = self.subscriptions[record]
-                        if self._tap is not None:
-                            self._tap(outcome)
+                        subscription = outcome.subscription = subscriptions[record]
+                        if tap is not None:
+                            tap(outcome)
                         subscription._receive(outcome)
                     else:
                         self._report(outcome)

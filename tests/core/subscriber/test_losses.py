@@ -499,7 +499,7 @@ def test_an_event_that_is_cut_twice_is_lost_once() -> None:
     lost, seq = device.record.losses, device.seq
     for _ in range(2):
         device.cut(device.record, seq)
-    assert device.record.sequence._expected == seq + 1
+    assert device.record.sequence.expected == seq + 1
     assert device.record.losses == lost + 2
 
 

@@ -165,7 +165,7 @@ def test_a_subscription_that_is_forgotten_has_no_path_and_no_sid() -> None:
     desk.routing.forget(record)
     assert record.path == ""
     assert desk.status(path) == 412
-    assert (desk.routing._paths, desk.routing._sids) == ({}, {})
+    assert (desk.routing.paths, desk.routing._sids) == ({}, {})
     desk.routing.forget(record)
 
 

@@ -145,7 +145,7 @@ def assert_nothing_is_left(point: ControlPoint) -> None:
     assert not any(each.waits for each in protocol._requests.slots._devices.values())
     assert not protocol._requests.outstanding
     assert not protocol._requests._parting
-    assert not routing._paths
+    assert not routing.paths
     assert not routing._sids
     assert not routing._early
     assert not routing._early_on_shared_path

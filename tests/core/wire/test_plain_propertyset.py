@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire import propertyset
-from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
+from propchange.core.wire.propertyset import (
+    RepeatedBody,
+    format_propertyset,
+    parse_propertyset,
+)
 from propchange.errors import RemoteProtocolError
 
 OPEN = b'<e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0">'
@@ -168,3 +172,82 @@ def test_one_byte_more_less_or_other_is_read_as_expat_does(data: st.DataObject) 
     begin = data.draw(st.integers(0, len(body)))
     end = data.draw(st.integers(begin, min(begin + 2, len(body))))
     agrees(body[:begin] + data.draw(st.binary(max_size=2)) + body[end:])
+
+
+# --- bodies that repeat ---
+
+REPEATED = DECLARATION + OPEN + b"\n" + A + b"\n" + CLOSE
+
+
+def repeated(body: bytes, lesson: bytes = REPEATED) -> str | None:
+    """What the form of ``lesson`` reads in ``body``: what expat finds there, or None."""
+    form = RepeatedBody.learn(lesson, DEFAULT_LIMITS)
+    assert form is not None
+    found = form.read(body)
+    assert found is None or by_expat(body) == ((form.variable, found),)
+    return found
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"1", b"20.5 \n\t", b"&lt;a&gt;&amp;lt;", b"]]", b"x" * 9_999]
+)
+def test_a_body_that_differs_in_its_text_alone_is_read(value: bytes) -> None:
+    assert repeated(REPEATED.replace(b"1</A>", value + b"</A>")) is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        REPEATED.replace(b"<A>1</A>", b"<A>"),
+        REPEATED.replace(b"<A>1</A>", b"<B>1</B>"),
+        REPEATED.replace(b"<A>1</A>", b"<A>1</A><A>2</A>"),
+        REPEATED.replace(b"1</A>", b"<b/></A>"),
+        REPEATED.replace(b"1</A>", b"\r</A>"),
+        REPEATED.replace(b"1</A>", b"]]></A>"),
+        REPEATED.replace(b"1</A>", b"&#65;</A>"),
+        REPEATED.replace(b"1</A>", "ü</A>".encode()),
+        REPEATED.replace(b"1</A>", b"x" * 20_000 + b"</A>"),
+        REPEATED + b"\n",
+        REPEATED[:-1],
+        b" " + REPEATED,
+        REPEATED[: REPEATED.index(b"1") - 1] + REPEATED[REPEATED.index(b"1") + 2 :],
+    ],
+)
+def test_any_other_body_is_not_read(body: bytes) -> None:
+    assert repeated(body) is None
+
+
+@pytest.mark.parametrize(
+    "lesson",
+    [
+        b"",
+        OPEN + CLOSE,
+        OPEN + A + A + CLOSE,
+        OPEN + A,
+        OPEN + "<e:property><A>ü</A></e:property>".encode() + CLOSE,
+        OPEN + b"<e:property><A>" + b"x" * 20_000 + b"</A></e:property>" + CLOSE,
+    ],
+)
+def test_a_body_that_is_not_plain_or_has_two_variables_teaches_nothing(lesson: bytes) -> None:
+    assert RepeatedBody.learn(lesson, DEFAULT_LIMITS) is None
+
+
+def test_a_body_with_more_elements_than_the_limit_teaches_nothing() -> None:
+    for most, known in ((3, False), (4, True)):
+        limits = replace(DEFAULT_LIMITS, xml_elements=most)
+        assert (RepeatedBody.learn(REPEATED, limits) is not None) == known
+        assert (plain(REPEATED, limits) is not None) == known
+
+
+@given(
+    st.data(), st.binary(max_size=12) | st.text("ab&;ltgq<>/A ]\r\n", max_size=12).map(str.encode)
+)
+def test_whatever_stands_for_the_text_it_is_read_as_expat_does(
+    data: st.DataObject, value: bytes
+) -> None:
+    body = bytearray(REPEATED.replace(b"1</A>", value + b"</A>"))
+    repeated(bytes(body))
+    position = data.draw(st.integers(0, len(body) - 1))
+    body[position : position + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    repeated(bytes(body))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from propchange.core.subscriber.events import Cause, SeqVerdict
+from propchange.core.subscriber.current_values import LARGE
+from propchange.core.subscriber.events import Cause, Change, Changes, Event, SeqVerdict
 from propchange.core.subscriber.losses import CAUSES, EventLosses
 from propchange.core.subscriber.notify_routing import Received, RefusedEvent
 from propchange.core.subscriber.outcomes import (
@@ -16,6 +17,7 @@ from propchange.core.subscriber.outcomes import (
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.states import GRANTED, SubscriberState
+from propchange.core.wire.propertyset import Pairs
 
 _ACTIVE, _UNANSWERED = SubscriberState.ACTIVE, SubscriberState.UNANSWERED
 _EXPECTED = SeqVerdict.EXPECTED
@@ -41,6 +43,14 @@ class EventReception:
     def receive(self, record: SubscriptionRecord, received: Received, now: float) -> None:
         """Take an event message that was accepted for ``record``."""
         sid, seq, content, pairs, problems = received
+        if (
+            seq == record.sequence.expected
+            and sid == record.sid
+            and len(pairs) == 1
+            and not problems
+            and self._receive_next(record, seq, content, pairs, now)
+        ):
+            return
         state = record.state
         if state not in GRANTED:
             return  # a gap among early messages has ended the grant
@@ -80,6 +90,49 @@ class EventReception:
         elif gap:
             reason = f"events before SEQ {seq} were missed"
             self._losses.lost(record, Cause.MISSED_EVENT, reason, now)
+
+    def _receive_next(
+        self, record: SubscriptionRecord, seq: int, content: int, pairs: Pairs, now: float
+    ) -> bool:
+        """Take the next event in order, of one variable that is no LastChange, of a subscription
+        without a loss, a doubt, a minimum interval or large values. Returns False, and does
+        nothing, for any other event.
+
+        Nearly every event is such an event. It would have the same effects in :meth:`receive`. They
+        are written out here because the calls of that way take 1.3 of 15 us.
+        """
+        sequence, values, convert = record.sequence, record.values, record.convert
+        variable, text = pairs[0]
+        if (
+            not sequence.reliable
+            or record.state is not _ACTIVE
+            or record.doubt is not None
+            or record.minimum_interval is not None
+            or record.unreadable
+            or record.large.sizes
+            or len(text) > LARGE
+            or variable == "LastChange"
+            or (convert is None and variable not in values)  # it may have no room
+        ):
+            return False
+        sequence.judge(seq, content)
+        record.last_event_at = now
+        previous = values.get(variable)
+        changes = Changes()
+        value: object = text
+        try:
+            if convert is not None:
+                value = convert[variable](text)
+        except Exception:  # noqa: BLE001 - a program's function may raise anything
+            value = None
+        else:
+            changes[variable] = values[variable] = value
+        # As Change(…), see read_changes().
+        change = tuple.__new__(Change, (variable, value, previous, None, None, text))
+        event = Event(record, record.sid, seq, changes, (change,))
+        event.received = pairs
+        self._outcomes.append(event)
+        return True
 
     def _has_full_state(
         self, record: SubscriptionRecord, seq: int | None, verdict: SeqVerdict

@@ -306,7 +306,6 @@ class Sequence:
 
     __slots__ = (
         "_content",
-        "_expected",
         "_first",
         "_last",
         "_late",
@@ -316,6 +315,7 @@ class Sequence:
         "_repeats",
         "_run",
         "_wrapped",
+        "expected",
         "reliable",
     )
 
@@ -323,6 +323,8 @@ class Sequence:
         self.reliable = True
         """False once the device has shown that its SEQ means nothing; then every message is an
         event and gaps are not repaired, until enough of them have come in order."""
+        self.expected = 0
+        """The SEQ of the next message, while SEQ is reliable."""
         self._repairs = 0
         self._repeats = 0
         self._needed = _TRUSTING_RUN
@@ -330,7 +332,7 @@ class Sequence:
 
     def restart(self) -> None:
         """A new SID: the next message is the initial event, SEQ 0."""
-        self._expected = 0
+        self.expected = 0
         self._last: int | None = None
         self._lost: int | None = None
         # The last late message: SEQ and content.
@@ -343,11 +345,11 @@ class Sequence:
 
     def has_taken(self, seq: int) -> bool:
         """Whether a message with ``seq`` or a later SEQ was taken."""
-        return self.reliable and self._is_before(seq, self._expected) and seq != self._lost
+        return self.reliable and self._is_before(seq, self.expected) and seq != self._lost
 
     def lose(self, seq: int) -> None:
         """Note that the message with ``seq`` has come and is lost. It then leaves no gap."""
-        if self.reliable and not self._is_before(seq, self._expected):
+        if self.reliable and not self._is_before(seq, self.expected):
             self._lost = seq
             self._expect_after(seq)
 
@@ -355,7 +357,7 @@ class Sequence:
         """Judge a message by its SEQ (None: it had none) and a hash of its content."""
         if not self.reliable:
             return self._follow(seq, content)
-        if seq == self._expected:
+        if seq == self.expected:
             if seq:
                 self._repairs = 0
             if seq == LARGEST_SEQ:
@@ -364,14 +366,14 @@ class Sequence:
             # As _advance, whose calls make receiving a NOTIFY 6 % slower.
             self._last = seq
             self._content = content
-            self._expected = seq + 1
+            self.expected = seq + 1
             if seq <= _FIRST:
                 self._first[seq] = content
             return _EXPECTED
         if seq is None:
             self.reliable = False
             return SeqVerdict.UNRELIABLE
-        if seq == self._lost and self._expected == next_seq(seq):
+        if seq == self._lost and self.expected == next_seq(seq):
             self._lost = None
             self._advance(seq, content)
             return _EXPECTED  # the device has sent it again
@@ -419,7 +421,7 @@ class Sequence:
 
     def _begin_anew(self, seq: int, content: int) -> None:
         """The count goes on from ``seq``, whatever came before."""
-        self._expected, self._first, self._wrapped = 0, {}, False
+        self.expected, self._first, self._wrapped = 0, {}, False
         self._advance(seq, content)
 
     def _advance(self, seq: int, content: int) -> None:
@@ -431,9 +433,9 @@ class Sequence:
 
     def _expect_after(self, seq: int) -> None:
         following = next_seq(seq)
-        if self._expected - following > _HALF:
+        if self.expected - following > _HALF:
             self._wrapped, self._first = True, {}
-        self._expected = following
+        self.expected = following
 
     def _is_before(self, seq: int, other: int) -> bool:
         """Whether ``seq`` is older than ``other``."""

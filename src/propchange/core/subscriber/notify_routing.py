@@ -22,7 +22,7 @@ from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.headers import parse_seq, parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
-from propchange.core.wire.propertyset import read_propertyset
+from propchange.core.wire.propertyset import RepeatedBody, read_propertyset
 from propchange.core.wire.refusals import Part, Refusal, refusal_response
 from propchange.core.wire.urls import host_in
 from propchange.errors import RemoteProtocolError
@@ -51,6 +51,10 @@ _NO_ROOM = Refusal(
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORMER_SIDS = 4
 """Former SIDs that are kept per grant. A device may answer every renewal with another SID."""
+
+_FORMS = 8
+"""Bodies of one subscription from which a form is learned. Those of a device that sends another
+form each time would cost more for it."""
 
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
@@ -207,7 +211,8 @@ class NotifyRouting:
         self._report = report
         self.refused_event: RefusedEvent | None = None
         """The event that the last call of :meth:`receive` or :meth:`refuse` refused, or None."""
-        self._paths: dict[str, SubscriptionRecord] = {}
+        self.paths: dict[str, SubscriptionRecord] = {}
+        """The subscriptions by their secret paths. Read it only."""
         self._sids: dict[str, SubscriptionRecord] = {}
         self._by_host: dict[str, dict[SubscriptionRecord, None]] = {}
         # The messages that come before the answer with the SID: on the shared path, and for each
@@ -223,7 +228,7 @@ class NotifyRouting:
         record.former_sids, record.awaits_new_sid = (), False
         if self._callback.has_token:
             record.path = self._callback.path(self._new_token())
-            self._paths[record.path] = record
+            self.paths[record.path] = record
             early: EarlyMessages[Received] = EarlyMessages(self._limits, replaces=True)
         else:
             record.path = self._callback.path("")
@@ -260,8 +265,8 @@ class NotifyRouting:
 
     def forget(self, record: SubscriptionRecord) -> None:
         """``record`` has no grant any more, or its SUBSCRIBE has failed: refuse its events."""
-        if self._paths.get(record.path) is record:
-            del self._paths[record.path]
+        if self.paths.get(record.path) is record:
+            del self.paths[record.path]
         for sid in (record.sid, *record.former_sids):
             self._forget_sid(record, sid)
         if record.device_host is not None:
@@ -307,10 +312,10 @@ class NotifyRouting:
         """The answer to ``request``, the subscription and the event message. The subscription is
         None if there is no event to take: the message was refused, or came early and is kept."""
         path = request.target
-        record = self._paths.get(path)
+        record = self.paths.get(path)
         if record is None:
             path = self._callback.path_of(path)
-            record = self._paths.get(path)
+            record = self.paths.get(path)
         head = request.head
         # A head that was accepted for this path, and now differs in SEQ and CONTENT-LENGTH alone,
         # is not judged again. Without this such a NOTIFY takes 1.7 times as long.
@@ -353,7 +358,11 @@ class NotifyRouting:
                 return self._refuse(request, path, _NO_ROOM, now, record)
             return notify_response(request), None, received
         assert record is not None
-        if not known:
+        if known:
+            if record.forms < _FORMS:
+                record.forms += 1
+                record.form = RepeatedBody.learn(body, self._limits)
+        else:
             if record.former_sids:
                 if sid != record.sid:
                     return notify_response(request), record, received
@@ -378,7 +387,7 @@ class NotifyRouting:
 
         A message to another path than that of its SID counts if it is from the device, and the path
         is not that of the former grant: devices may grant one SID twice."""
-        record = self._paths.get(path)
+        record = self.paths.get(path)
         if record is not None:
             return record if _is_event(request) else None
         try:

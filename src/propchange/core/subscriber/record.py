@@ -38,6 +38,7 @@ from propchange.core.values.lastchange import (
 )
 from propchange.core.values.merging import CONTAINERS, Merge
 from propchange.core.wire.messages import Endpoint, Response
+from propchange.core.wire.propertyset import RepeatedBody
 from propchange.errors import RemoteProtocolError
 from propchange.printable import printable
 
@@ -199,6 +200,10 @@ class SubscriptionRecord:
     head: object | None = None
     """The head of the last message that was accepted; ``answer`` is its answer."""
     answer: Response = field(init=False)
+    form: RepeatedBody | None = None
+    """What is around the text in the bodies of its messages."""
+    forms: int = 0
+    """The number of bodies from which a form was learned."""
     deafness: Deafness | None = None
     confirmed_at: float = -inf
     """Time at which the last SUBSCRIBE or renewal was sent that the device has granted."""
