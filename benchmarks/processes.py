@@ -121,7 +121,10 @@ class Worker:
 
     def tell(self, command: str, *arguments: Any) -> None:
         """Begin a command; :meth:`result` waits for it."""
-        self._connection.send((command, arguments))
+        try:
+            self._connection.send((command, arguments))
+        except BrokenPipeError:
+            raise RuntimeError(f"{self._name} has died") from None
 
     def result(self) -> Any:
         if not self._connection.poll(_PATIENCE):

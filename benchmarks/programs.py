@@ -99,8 +99,11 @@ class Program:
     def tell(self, *words: object) -> None:
         """Begin a command; :meth:`result` waits for its answer."""
         assert self._process.stdin is not None
-        self._process.stdin.write(" ".join(map(str, words)) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(" ".join(map(str, words)) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise RuntimeError(f"{self._name} has ended") from None
 
     def result(self) -> dict[str, Any]:
         assert self._process.stdout is not None

@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     variant = Variant(name, machine(options.rounds, options.seconds))
     for what, value in variant.machine.items():
         print(f"{what}: {value}")
-    failed = False
+    failed = []
     for family in options.only:
         for row in FAMILIES[family](
             options.rounds,
@@ -145,15 +145,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ):
             print(f"\n{report.console(row)}", flush=True)
             variant.rows.append(row)
-            failed |= row.failed()
+            if row.failed():
+                failed.append(row.title)
     if options.write:
         path = report.FOLDER / "results.json"
         results = Results.load(path)
         results.add(variant)
         results.save(path)
         report.write()
-    print(f"\n{time.perf_counter() - began:.0f} s" + (", failed" if failed else ""))
-    return int(failed)
+    print(
+        f"\n{time.perf_counter() - began:.0f} s"
+        + (f", failed: {'; '.join(failed)}" if failed else "")
+    )
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
-
 __all__ = [
     "DESCRIPTION",
-    "EVENT_PATH",
     "SCPD",
     "SHORT_ANSWER",
-    "dated_answer",
     "notify_head",
     "notify_tail",
     "response",
@@ -19,7 +14,6 @@ __all__ = [
 SHORT_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 SERVICE_TYPE = "urn:example-org:service:Thermometer:1"
-EVENT_PATH = "/event"
 
 SCPD = b"""<?xml version="1.0"?>
 <scpd xmlns="urn:schemas-upnp-org:service-1-0">
@@ -47,17 +41,6 @@ DESCRIPTION = b"""<?xml version="1.0"?>
 </service></serviceList>
 </device>
 </root>"""
-
-
-def dated_answer() -> bytes:
-    """What many subscribers answer; it is another one each second."""
-    date = formatdate(time.time(), usegmt=True).encode()
-    return (
-        b"HTTP/1.1 200 OK\r\n"
-        b"DATE: %b\r\n"
-        b"SERVER: Linux/6.1 UPnP/1.1 subscriber/1.0\r\n"
-        b"Content-Length: 0\r\n\r\n" % date
-    )
 
 
 def response(body: bytes, *headers: bytes) -> bytes:
