@@ -19,7 +19,9 @@ from propchange.core.publisher.outcomes import PublisherOutcome
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.outcomes import SubscriberOutcome
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.reporting import Warnings, logger_named, report
+from propchange.driver.publisher_reporting import report_publisher
+from propchange.driver.reporting import Warnings, logger_named
+from propchange.driver.subscriber_reporting import report_subscriber
 from propchange.errors import ActionError, DescriptionError, PropchangeError, RemoteProtocolError
 from propchange.printable import printable
 from propchange.upnp.description import parse_description
@@ -125,6 +127,7 @@ OUTCOMES = [
 
 @pytest.mark.parametrize("kind", sorted(OUTCOMES, key=str), ids=lambda kind: kind.__name__)
 def test_the_line_of_every_outcome_is_safe(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+    report: Any = report_publisher if kind in get_args(PublisherOutcome) else report_subscriber
     with caplog.at_level(logging.DEBUG, logger="propchange.printable"):
         report(made(kind), Warnings(logger_named("propchange.printable")))
     assert len(caplog.messages) == 1

@@ -22,14 +22,16 @@ from propchange.core.subscriber.outcomes import (
 )
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.wire.messages import Endpoint
-from propchange.driver.reporting import Warnings, guarded, report
+from propchange.driver.publisher_reporting import report_publisher
+from propchange.driver.reporting import Warnings, guarded
+from propchange.driver.subscriber_reporting import report_subscriber
 
 
 def test_a_merge_rule_that_fails_is_logged_once_per_variable(
     warnings: Warnings, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(5):
-        report(MergeFailed("/evt", "Ids", f"ValueError({number})"), warnings)
+        report_publisher(MergeFailed("/evt", "Ids", f"ValueError({number})"), warnings)
     (line,) = told(caplog)
     assert line == (
         "/evt: the merge rule of Ids failed: ValueError(0); the newest text is sent, and changes "
@@ -65,8 +67,10 @@ def test_a_refused_delivery_url_is_told_though_an_old_sid_had_the_same_status(
 ) -> None:
     peer = Endpoint("192.0.2.9", 5)
     for sid in ("uuid:1", "uuid:2"):
-        report(Refused("/e", peer, 412, f"{sid} is unknown", "UDA 2.0 §4.1.2"), warnings)
-    report(Refused("/e", peer, 412, "the callback leads away", "UDA 2.0 §4.1.1"), warnings)
+        report_publisher(Refused("/e", peer, 412, f"{sid} is unknown", "UDA 2.0 §4.1.2"), warnings)
+    report_publisher(
+        Refused("/e", peer, 412, "the callback leads away", "UDA 2.0 §4.1.1"), warnings
+    )
     assert told(caplog) == [
         "192.0.2.9 was refused at /e with 412: uuid:1 is unknown",
         "192.0.2.9 was refused at /e with 412: the callback leads away",
@@ -194,14 +198,14 @@ def test_an_outcome_is_told_in_one_line(
     warnings: Warnings,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    report(outcome, warnings)
+    report_subscriber(outcome, warnings)
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [(level, line)]
 
 
 def test_what_is_no_trouble_is_there_for_who_debugs(
     warnings: Warnings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report(Granted(HELD, "uuid:1", 300.0), warnings)
+    report_subscriber(Granted(HELD, "uuid:1", 300.0), warnings)
     assert [r.levelname for r in caplog.records] == ["DEBUG"]
 
 
@@ -312,5 +316,5 @@ def test_no_value_of_a_peer_makes_a_flood(
             Mended: Mended(record, text),
             StatusChange: StatusChange(record, Status.DEAF, Cause.REFUSED, text),
         }
-        report(made[kind], bounded)
+        report_subscriber(made[kind], bounded)
     assert len(caplog.records) == 5

@@ -41,7 +41,8 @@ from propchange.core.wire.messages import (
 )
 from propchange.core.wire.propertyset import format_propertyset, parse_propertyset
 from propchange.driver.delivery_turns import DeliveryTurns
-from propchange.driver.reporting import Warnings, logger_named, report
+from propchange.driver.publisher_reporting import report_publisher
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.requests import locate
 from propchange.driver.runtime import Timer
 from propchange.errors import DeliveryError, LocalProtocolError, RemoteProtocolError
@@ -367,7 +368,7 @@ class Outboxes:
         limits = self.deliveries.limits
         self.queue = DeliveryQueue(
             limits,
-            lambda outcome: report(outcome, self.warnings),
+            lambda outcome: report_publisher(outcome, self.warnings),
             lambda subscription: cast(Outbox, subscription.service).abandon(),
         )
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=self.now)

@@ -21,7 +21,7 @@ import os
 import socket
 from collections.abc import Callable, Collection
 
-from propchange.core.subscriber.requests import SHORTAGES
+from propchange.core.shortages import SHORTAGES
 from propchange.driver.descriptors import DESCRIPTORS
 from propchange.driver.runtime import Armed, Crowded, Later, never_crowded
 from propchange.driver.sockets import endpoint_of

@@ -51,11 +51,12 @@ from propchange.driver.multicast_receiving import MulticastReceiving
 from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents
-from propchange.driver.reporting import Warnings, guarded, logger_named, report
+from propchange.driver.reporting import Warnings, guarded, logger_named
 from propchange.driver.requests import Requests, Sender
 from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
+from propchange.driver.subscriber_reporting import report_subscriber
 from propchange.driver.subscription_requests import SubscriptionRequests
 from propchange.errors import ConnectionFailed, PropchangeError
 from propchange.upnp.description import DeviceDescription
@@ -566,7 +567,7 @@ class SubscriberDriver:
 
     def _report(self, outcome: SubscriberOutcome) -> None:
         record: Any = getattr(outcome, "subscription", None)
-        report(outcome, self.warnings, self._name_of(record))
+        report_subscriber(outcome, self.warnings, self._name_of(record))
         if isinstance(outcome, StatusChange):
             subscription = self.subscriptions[record]
             outcome = outcome._replace(subscription=subscription)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from propchange.core.limits import Limits
-from propchange.core.subscriber.requests import SHORTAGES
+from propchange.core.shortages import SHORTAGES
 from propchange.core.wire.messages import (
     Delivery,
     DeliveryFailure,

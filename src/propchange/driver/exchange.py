@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from propchange.core.limits import Limits
-from propchange.core.subscriber.requests import SHORTAGES
+from propchange.core.shortages import SHORTAGES
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.descriptors import DESCRIPTORS
 from propchange.driver.runtime import Armed, Future, Runtime, Transport, settle

@@ -32,7 +32,8 @@ from propchange.driver.listener import Listener
 from propchange.driver.listening_addresses import ListeningAddresses
 from propchange.driver.passed_requests import PassedRequests, with_changes, with_target
 from propchange.driver.publication import Publication, Tap
-from propchange.driver.reporting import Warnings, logger_named, report
+from propchange.driver.publisher_reporting import report_publisher
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal
 from propchange.errors import ActionError
 from propchange.upnp.control import ActionCall
@@ -301,7 +302,7 @@ class DeviceHost:
         where, peer = request.target.partition("?")[0], request.peer
         if isinstance(why, Refusal):
             status, reason, clause, _ = why
-            report(Refused(where, peer, status, reason, clause), self._warnings)
+            report_publisher(Refused(where, peer, status, reason, clause), self._warnings)
         else:
             who = peer.host if peer else "an unknown peer"
             line = f"a call by {who} at {where} was answered with the error {why}"

@@ -48,7 +48,8 @@ from propchange.driver.delivery_turns import DeliveryTurns
 from propchange.driver.descriptors import fit
 from propchange.driver.machine import Interfaces, has_address
 from propchange.driver.multicast_sending import MulticastSending
-from propchange.driver.reporting import Warnings, logger_named, report
+from propchange.driver.publisher_reporting import report_publisher
+from propchange.driver.reporting import Warnings, logger_named
 from propchange.driver.runtime import Runtime, Signal, Timer
 from propchange.upnp.service import Service
 
@@ -271,7 +272,7 @@ class Publication:
             self._turns.in_flight -= 1
             self._pool.abort(outcome.delivery)
         else:
-            report(outcome, self._warnings)
+            report_publisher(outcome, self._warnings)
 
     # --- waiting ---
 

@@ -1,4 +1,4 @@
-"""Outcomes as log lines, whose number a peer cannot choose.
+"""Log lines whose number a peer cannot choose.
 
 A peer can cause any number of outcomes: requests that are refused, events that fail. So the lines
 are bounded twice. A warning that repeats is logged once, and then counted (:class:`Warnings`). A
@@ -14,31 +14,8 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable
-from urllib.parse import urlsplit
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
-from propchange.core.multicast.publication import MulticastTooLarge
-from propchange.core.multicast.reception import MulticastRefused, NotBelieved
-from propchange.core.publisher.outcomes import (
-    AnswerUnreported,
-    AttemptFailed,
-    Merged,
-    MergeFailed,
-    MessageAbandoned,
-    PublisherOutcome,
-    Refused,
-)
-from propchange.core.subscriber.events import Status, StatusChange
-from propchange.core.subscriber.outcomes import (
-    DeviceChecked,
-    ForeignSource,
-    Mended,
-    NotifyRefused,
-    RenewalFailed,
-    SeqUnreliable,
-    SubscriberOutcome,
-    Unreadable,
-)
 from propchange.core.token_bucket import TokenBucket
 from propchange.printable import printable
 
@@ -183,84 +160,3 @@ class Warnings:
             self.logger.debug("%s", message)
         else:
             self.logger.log(level, "%s%s", message, left_out, exc_info=exc_info)
-
-
-_BAD = (Status.DEAF, Status.REFUSED, Status.RESUBSCRIBING)
-
-
-def report(
-    outcome: SubscriberOutcome | PublisherOutcome, warnings: Warnings, service: str = ""
-) -> None:
-    """Log an outcome of a protocol. Its type is the constant in the ``kind`` of the line.
-    ``service`` is the name of the service of its subscription, behind the event URL in the line."""
-    url = getattr(getattr(outcome, "subscription", None), "event_url", "")
-    url = f"{url} ({service})" if service else url
-    key: Hashable = (type(outcome), url)
-    match outcome:
-        case StatusChange(_, status, cause, reason):
-            line = f"{url}: {status.value}: {reason}"
-            if status not in _BAD:
-                warnings.info((StatusChange, url), line)
-                return
-            key = (StatusChange, url, status, cause)
-        case RenewalFailed(_, reason):
-            line = f"renewing {url}: {reason}"
-        case DeviceChecked(device, cause, reason, True, True):
-            key = (DeviceChecked, device, cause)
-            line = (
-                f"an announcement for {device} was not true ({reason}): the device grants a "
-                "renewal; it was forged, or another device has the same UDN"
-            )
-        case SeqUnreliable():
-            line = f"{url}: its SEQ means nothing; missed events cannot be noticed"
-        case Unreadable(_, reason):
-            key, line = (Unreadable, url, reason), f"{url}: {reason}"
-        case Mended(_, problem):
-            key = (Mended, url, problem)
-            line = f"{url}: its events are not well-formed; {problem}"
-        case ForeignSource(record, source, refused):
-            key, what = (ForeignSource, url, source), "refused" if refused else "taken"
-            line = f"an event for {url} came from {source}, not from {record.device_host}: {what}"
-        case NotifyRefused(peer, target, code, reason):
-            who = peer.host if peer else "an unknown peer"
-            key = (NotifyRefused, who, code)
-            line = f"{who} was answered {code} at {target}: {reason}"
-        case Refused(service, peer, code, reason, clause):
-            who = peer.host if peer else "an unknown peer"
-            # A delivery URL of another network is logged, although a renewal with an old SID
-            # had the same status before.
-            key = (Refused, who, code, clause)
-            line = f"{who} was refused at {service} with {code}: {reason}"
-        case AnswerUnreported(sid, seconds):
-            key = AnswerUnreported
-            line = (
-                f"the subscription {sid} has ended, because for {seconds:g} s it was not reported "
-                "whether the answer to its SUBSCRIBE has left: call response_sent() or "
-                "response_lost() with each response of receive()"
-            )
-        case MessageAbandoned(sid, seq, reason):
-            line = f"SEQ {seq} did not reach {sid}: {reason}"
-        case AttemptFailed(_, seq, to, reason):
-            key = (AttemptFailed, urlsplit(to).hostname)
-            line = f"SEQ {seq} not taken by {to}: {reason}"
-        case MergeFailed(service, variable, reason):
-            key = (MergeFailed, service, variable)
-            failed = f"the merge rule of {variable} failed: {reason}"
-            line = f"{service}: {failed}; the newest text is sent, and changes may be missing"
-        case MulticastRefused(source, reason, detail) if reason is not NotBelieved.UNKNOWN_SERVICE:
-            who = source.host if source else "further addresses"
-            key = (MulticastRefused, who, reason)
-            about = f" ({detail})" if detail else ""
-            line = f"a multicast event from {who} is not believed: {reason.value}{about}"
-        case MulticastTooLarge(service, variable, size, most):
-            key = (MulticastTooLarge, service, variable)
-            line = (
-                f"{service}: a value of {variable} goes to the subscribers alone: as a multicast "
-                f"event it has {size} bytes, and {most} fit"
-            )
-        case Merged(sid, _, updates):
-            line = f"{sid} is behind: {updates} events were merged for it"
-        case _:
-            warnings.logger.debug("%s", outcome)
-            return
-    warnings.warn(key, line)

@@ -11,17 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from propchange.core.discovery.advertisement import ROOT_DEVICE, Advertisement, AdvertisementKind
 from propchange.core.discovery.search_answers import Search, Target
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.record import Record
-from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Endpoint, HeaderPairs
 from propchange.errors import LocalProtocolError, RemoteProtocolError
 from propchange.upnp.device import PlacedDevice
+
+if TYPE_CHECKING:
+    from propchange.core.subscriber.judge import SubscriberPolicy  # a host has no subscriber
 
 NLS_NAMESPACE = "http://schemas.upnp.org/upnp/1/0/"
 """The namespace of the network location signature, as OPT declares it (UDA 2.0 §A.4)."""

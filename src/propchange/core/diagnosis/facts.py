@@ -23,11 +23,11 @@ from propchange.core.local_addresses import (
     usable_towards,
 )
 from propchange.core.record import Record
+from propchange.core.shortages import SHORTAGES
 from propchange.core.subscriber.connection_history import AddressHistory, ConnectionHistory
 from propchange.core.subscriber.events import Status
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.subscriber.record import FailedAttempt, Loss, SubscriptionRecord
-from propchange.core.subscriber.requests import SHORTAGES
 from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.refusals import Part

@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from propchange.core.limits import Limits
+from propchange.core.shortages import SHORTAGES
 from propchange.core.subscriber.device_slots import (
     CallTurn,
     DeviceAddress,
@@ -230,9 +231,6 @@ def friendly_name(policy: SubscriberPolicy) -> list[tuple[bytes, bytes]]:
     the versions before."""
     return [(b"CPFN.UPNP.ORG", policy.friendly_name.encode())] if policy.uda == "2.0" else []
 
-
-SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""The errno values of a machine that has no file descriptor or no memory for another socket."""
 
 _FAILURES = {
     **dict.fromkeys(SHORTAGES, Failure.SHORTAGE),
