@@ -13,7 +13,12 @@ from propchange.cohen3.dispatcher import EventDispatcher, Logger
 from propchange.cohen3.subscription import ServiceSubscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import address_of
-from propchange.core.subscriber.judge import SubscriberPolicy, judge_notify, notify_response
+from propchange.core.subscriber.judge import (
+    Notification,
+    SubscriberPolicy,
+    judge_notify,
+    notify_response,
+)
 from propchange.core.subscriber.notify_routing import EarlyMessages
 from propchange.core.wire.headers import parse_sid
 from propchange.core.wire.messages import Endpoint, Request, Response
@@ -22,7 +27,13 @@ from propchange.core.wire.refusals import Refusal, refusal_response
 from propchange.driver.machine import product
 from propchange.driver.reporting import Warnings, logger_named
 from propchange.errors import RemoteProtocolError
-from propchange.twisted.messages import answer, answer_ok, read_body, read_request
+from propchange.twisted.messages import (
+    EventHead,
+    answer,
+    answer_ok,
+    read_body,
+    read_request,
+)
 
 POLICY = SubscriberPolicy(shared_path="/events", user_agent=product("1.1"))
 """The policy of an :class:`EventServer` and of :func:`subscribe`, unless another one is given."""
@@ -77,7 +88,6 @@ class Event(dict[str, str], Logger):
 class _Received(NamedTuple):
     event: Event
     seq: int | None
-    content: int
     source: str
 
 
@@ -150,7 +160,7 @@ class EventServer(EventDispatcher, Resource, Logger):
                 return self._own(message), message
             # The delivery URL has no path below this resource and no query.
             exact = not getattr(request, "postpath", ()) and b"?" not in request.uri
-            refusal = self._receive(message, exact)
+            refusal = self._receive(request, message, exact)
         if refusal is None:
             return notify_response(message), message
         self.info("%s answered %d: %s", message, refusal.status, refusal.reason)
@@ -163,8 +173,21 @@ class EventServer(EventDispatcher, Resource, Logger):
         """Whether this object judges the events. Otherwise the control point does."""
         return self._own is None
 
-    def _receive(self, message: Request, exact: bool) -> Refusal | None:
+    def _judge_notify(self, request: Any, message: Request) -> Notification | Refusal:
+        """The verdict on ``message``. A head that was accepted before is not judged again."""
+        basis = self._policy, hostname, web_server_port
+        head = message.head
+        if isinstance(head, EventHead) and message.seq >= 0:
+            known: tuple[object, str] = head.verdict
+            if known[0] == basis:
+                return Notification(known[1], message.seq, message.body)
         verdict = judge_notify(message, self._policy, _advertised(message))
+        if isinstance(verdict, Notification):
+            EventHead.learn(request, message, (basis, verdict.sid))
+        return verdict
+
+    def _receive(self, request: Any, message: Request, exact: bool) -> Refusal | None:
+        verdict = self._judge_notify(request, message)
         if isinstance(verdict, Refusal):
             return verdict
         if not exact:
@@ -183,19 +206,18 @@ class EventServer(EventDispatcher, Resource, Logger):
         event = Event(sid)
         event.raw = verdict.body
         event.update(pairs)
-        received = _Received(event, verdict.seq, hash(verdict.body), source)
         if not unknown:
-            return self._take(received)
+            return self._take(event, verdict.seq, source)
+        received = _Received(event, verdict.seq, source)
         if not self.early.hold(sid, received, source, len(verdict.body)):
             return Refusal(412, f"no room for an early event of {sid}", _NOTIFY)
         return None
 
-    def _take(self, received: _Received) -> Refusal | None:
+    def _take(self, event: Event, seq: int | None, source: str) -> Refusal | None:
         """Propagate an event of a known SID, unless it is a repetition or late. Refuse it if it
         does not come from the device and ``require_device_source`` is set."""
-        event, seq, content, source = received
         sid = event.get_sid()
-        known = (self._granted or {}).get(sid)
+        known = None if self._granted is None else self._granted.get(sid)
         if known is None or known.grant is None:
             self._propagate(event)
             return None
@@ -208,7 +230,7 @@ class EventServer(EventDispatcher, Resource, Logger):
             if refused:
                 return Refusal(412, "events are accepted only from the device's address", "")
         former = known.former
-        wanted = known.take(sid, seq, content)
+        wanted = known.take(sid, seq, hash(event.raw))
         if former is not None and known.former is None:
             self.forget(former, known, known.service)
         if wanted:
@@ -252,7 +274,7 @@ class EventServer(EventDispatcher, Resource, Logger):
         granted[sid] = subscription
         self._granted = granted
         for received in self.early.take(sid):
-            self._take(received)
+            self._take(*received)
 
     def forget(self, sid: str, subscription: ServiceSubscription, service: Any = None) -> None:
         """Note that ``sid`` is no longer granted to ``subscription``. With ``service``, also remove

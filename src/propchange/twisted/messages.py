@@ -9,7 +9,7 @@ from typing import Any
 from twisted.web.http import HTTPChannel
 
 from propchange.core.limits import Limits
-from propchange.core.wire.messages import Request, Response
+from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.http.framing import keeps_alive
 from propchange.twisted.runtime import (
@@ -39,11 +39,91 @@ def read_body(request: Any, limits: Limits) -> tuple[bytes, Refusal | None]:
     return bytes(body), None
 
 
+_HEAD = "_propchange_head"
+"""The attribute of a channel of ``twisted.web`` that has its :class:`EventHead`."""
+
+
+class EventHead:
+    """The head of an event whose verdict is known, kept by its connection of ``twisted.web``.
+
+    The next events over a connection mostly differ in SEQ and CONTENT-LENGTH alone. Then no header
+    has to be read or judged again, which takes as long as reading the body.
+
+    ``verdict`` is what the owner has found of this head.
+    """
+
+    __slots__ = ("_length", "_line", "_pairs", "_request", "_seq", "lessons", "verdict")
+
+    LESSONS = 8
+    """Stop learning heads of a connection after this many. Its events are of several
+    subscriptions."""
+
+    def __init__(self, request: Any, message: Request, lessons: int, verdict: Any) -> None:
+        # Without the body, which would stay as long as the connection.
+        self._request = Request(
+            message.method, message.target, message.headers, peer=message.peer, local=message.local
+        )
+        self._line = request.method, request.uri, request.clientproto
+        self._pairs: list[tuple[bytes, list[bytes]]] = list(
+            request.requestHeaders.getAllRawHeaders()
+        )
+        names = [name.lower() for name, _ in self._pairs]
+        self._seq = names.index(b"seq")
+        self._length = names.index(b"content-length")
+        self.lessons = lessons
+        self.verdict = verdict
+
+    @classmethod
+    def learn(cls, request: Any, message: Request, verdict: Any) -> None:
+        """Keep the head of ``message``, which was made of ``request`` by :func:`read_request` and
+        accepted, if its connection may bring more like it."""
+        channel: Any = getattr(request, "channel", None)
+        if not isinstance(channel, HTTPChannel):
+            return
+        if not message.keep_alive or message.http_version == "1.0":
+            return
+        fields = message.fields
+        if b"seq" not in fields or b"content-length" not in fields or message.repeated:
+            return
+        former: EventHead | None = getattr(channel, _HEAD, None)
+        lessons = 1 if former is None else former.lessons + 1
+        if lessons <= cls.LESSONS:
+            setattr(channel, _HEAD, cls(request, message, lessons, verdict))
+
+    def match(self, request: Any, body: bytes) -> Request | None:
+        """The message of ``request`` if it has this head, but for the two numbers. Else None."""
+        if self._line != (request.method, request.uri, request.clientproto):
+            return None
+        pairs = list(request.requestHeaders.getAllRawHeaders())
+        known, seq, length = self._pairs, self._seq, self._length
+        if len(pairs) != len(known):
+            return None
+        seq_name, seqs = pairs[seq]
+        length_name, lengths = pairs[length]
+        if seq_name != known[seq][0] or length_name != known[length][0]:
+            return None
+        pairs[seq], pairs[length] = known[seq], known[length]
+        if pairs != known or len(seqs) != 1 or len(lengths) != 1 or not seqs[0].isdigit():
+            return None
+        number = int(seqs[0]) if len(seqs[0]) < 10 else -1
+        return self._request.repeat(self, number, seqs[0], lengths[0], body)
+
+    def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
+        """The header pairs of the event that has these numbers."""
+        numbers = {b"seq": seq, b"content-length": length}
+        return [(name, numbers.get(name.lower(), each)) for name, each in self._request.headers]
+
+
 def read_request(request: Any, body: bytes) -> Request:
     """What the core is to judge. ``request`` is a ``twisted.web.http.Request``."""
     received: Request | None = getattr(request, "received", None)
     if received is not None:  # our own Site has read it
         return received
+    known: EventHead | None = getattr(getattr(request, "channel", None), _HEAD, None)
+    if known is not None:
+        received = known.match(request, body)
+        if received is not None:
+            return received
     headers = [(n, value) for n, vs in request.requestHeaders.getAllRawHeaders() for value in vs]
     version = "1.0" if request.clientproto == b"HTTP/1.0" else "1.1"
     message = Request(

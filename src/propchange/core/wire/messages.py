@@ -97,9 +97,9 @@ class Request:
     None where a web server of the program does not know them. ``keep_alive``: the connection may
     carry another request.
 
-    ``head`` belongs to ``propchange.http``. If it is not None, it is one object for all requests
-    of a connection whose heads differ in the numbers SEQ and CONTENT-LENGTH only. The core judges
-    such a head once. ``seq`` is then the value of SEQ, -1 if that has ten digits or more.
+    ``head`` belongs to the reader of the request. If it is not None, it is one object for all
+    requests of a connection whose heads differ in the numbers SEQ and CONTENT-LENGTH only. The core
+    judges such a head once. ``seq`` is then the value of SEQ, -1 if that has ten digits or more.
     """
 
     __slots__ = (
