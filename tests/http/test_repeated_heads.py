@@ -3,6 +3,7 @@ each of them for the first time."""
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -229,6 +230,22 @@ def test_a_device_whose_heads_never_repeat_is_not_learned_for_ever() -> None:
     learned = [head for head in heads if head is not None]
     assert 0 < len(learned) < 10
     assert len(set(map(id, learned))) == len(learned)
+
+
+@pytest.mark.parametrize("others", [0, 1, 3])
+def test_no_body_is_kept_for_the_next_head(others: int) -> None:
+    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+    body = bytes(100_000)
+    for seq in range(3):
+        assert parser.feed(notify(seq, body))[0].body == body
+    for seq in range(3, 3 + others):
+        assert parser.feed(notify(seq))[0].body == b"<e/>"
+    assert parser.held_bytes == 0
+    kept: list[Any] = [parser]
+    for each in kept:  # it grows
+        referents = gc.get_referents(each)
+        kept += [one for one in referents if not (callable(one) or one in kept)]
+    assert all(len(each) < 1_000 for each in kept if isinstance(each, bytes | bytearray))
 
 
 numbers = st.one_of(

@@ -362,7 +362,15 @@ class RepeatedHead:
 
     def __init__(self, request: Request, head: bytes, limits: Limits) -> None:
         first, second = _NUMBER.finditer(head)
-        self._request = request
+        # A copy, because ``request`` gets its body, which would stay as long as the connection.
+        self._request = Request(
+            request.method,
+            request.target,
+            request.headers,
+            peer=request.peer,
+            local=request.local,
+            http_version=request.http_version,
+        )
         self._limit = limits.body_bytes
         self._first = head[: first.start(2)]
         self._begin = len(self._first)
