@@ -165,4 +165,5 @@ build: $(DEV_STAMP) ## sdist and wheel, in dist/
 clean: ## all that can be made again, but the environment
 	rm -rf build dist mutants fuzz/work .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache docs/conformance.md docs/states.md
+	rm -rf benchmarks/native/bin benchmarks/peers/bin
 	$(MAKE) -C tests/interop/peers clean

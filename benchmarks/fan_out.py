@@ -141,7 +141,7 @@ def fans(
                 sink = stack.enter_context(make_sink(_subscribers_of(publisher)))
                 fan = Fan(publisher, sink, closing=closing)
                 fan.subscribe(most_at_endpoint)
-            except (Incorrect, RuntimeError) as error:
+            except (Incorrect, RuntimeError, OSError) as error:
                 wrong[publisher.name] = str(error)
             else:
                 ready[publisher.name] = fan

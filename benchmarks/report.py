@@ -91,10 +91,13 @@ def tables(results: Results, remarks: str = "") -> str:
         if main:
             lines += [f"![{name}](plots/{name}.svg)" for name in plots.names(variant)] + [""]
         family = ""
+        now = ", ".join(variant.machine.get(each, "") for each in ("propchange", "date"))
         for row in variant.rows:
             if row.family != family:
                 family = row.family
                 lines += [f"### {family[0].upper()}{family[1:]}", ""]
+                if row.when not in ("", now):
+                    lines += [f"Measured another time: {row.when}.", ""]
             lines += _row_lines(row)
         if main and remarks:
             lines += [remarks.strip(), ""]

@@ -117,6 +117,8 @@ class Row:
     wrong: dict[str, str] = field(default_factory=dict)
     """Why a contestant has no figures."""
     goals: list[Goal] = field(default_factory=list)
+    when: str = ""
+    """The revision of propchange, and the date."""
     required: float | None = None
     """A share of the speed of the second contestant. Below it the run fails."""
 
@@ -207,7 +209,7 @@ def in_turns(row: Row, contestants: dict[str, Measured], rounds: int, *, warm: i
         for who, measured in tuple(left.items()):
             try:
                 figures = measured()
-            except (Incorrect, RuntimeError) as error:
+            except (Incorrect, RuntimeError, OSError) as error:
                 row.wrong[who] = str(error)
                 row.rounds[who] = []
                 del left[who]

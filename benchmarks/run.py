@@ -27,7 +27,7 @@ from benchmarks import (
 )
 from benchmarks.processes import PEER_CPU, TARGET_CPU
 from benchmarks.programs import compiler
-from benchmarks.results import Results, Row, Variant
+from benchmarks.results import Incorrect, Results, Row, Variant
 from lab import cohen3_environment
 from lab.programs import Missing
 
@@ -136,17 +136,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{what}: {value}")
     failed = []
     for family in options.only:
-        for row in FAMILIES[family](
+        rows = FAMILIES[family](
             options.rounds,
             options.seconds,
             on_uvloop=not options.without_speed,
             with_peers=not options.without_peers,
             wanted=lambda title: options.row in title,
-        ):
-            print(f"\n{report.console(row)}", flush=True)
-            variant.rows.append(row)
-            if row.failed():
-                failed.append(row.title)
+        )
+        try:
+            for row in rows:
+                print(f"\n{report.console(row)}", flush=True)
+                row.when = f"{variant.machine['propchange']}, {variant.machine['date']}"
+                variant.rows.append(row)
+                if row.failed():
+                    failed.append(row.title)
+        except (Incorrect, RuntimeError, OSError) as error:
+            print(f"\n{family}: NO MORE ROWS: {error}", flush=True)
+            failed.append(family)
     if options.write:
         path = report.FOLDER / "results.json"
         results = Results.load(path)
