@@ -12,6 +12,9 @@ class Record:
     Give the dataclass ``eq=False, repr=False``. Otherwise it writes and compiles these methods for
     each class, which takes half of the time of an import. A field with ``compare=False`` does not
     count, and one with ``repr=False`` is not shown.
+
+    A module that mypyc compiles cannot have such a class: a compiled class has no base that is not
+    compiled, and this one is not, since other classes could not have it as a base then.
     """
 
     __slots__ = ()

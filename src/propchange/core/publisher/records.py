@@ -25,7 +25,6 @@ from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.outcomes import MergeFailed
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
-from propchange.core.record import Record
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import (
     DeliveryAddress,
@@ -37,8 +36,8 @@ from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class EventedVariable(Record):
+@dataclass(frozen=True, slots=True)  # without Record: see there
+class EventedVariable:
     """An evented state variable, declared to the publisher.
 
     ``text`` is its value on the wire until the first update. ``minimum_interval`` (seconds) and
