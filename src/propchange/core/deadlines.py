@@ -13,19 +13,21 @@ class Deadlines(Generic[K]):
     """One absolute time (seconds, any origin) per key. Setting, clearing and taking one sets
     ``changed``; its reader resets it."""
 
-    __slots__ = ("_heap", "_keys", "_serial", "_when", "changed")
+    __slots__ = ("_heap", "_keys", "_serial", "changed", "when")
 
     def __init__(self) -> None:
         self.changed = True
         # Two dicts connect a key and its entry in the heap. With the key in the entry, the garbage
         # collector would visit each entry. It does not visit tuples of numbers.
-        self._when: dict[K, tuple[float, int]] = {}
+        self.when: dict[K, tuple[float, int]] = {}
+        """The deadline and the number of each key. Only for reading: whether it is empty can be
+        seen without a call of a function."""
         self._keys: dict[int, K] = {}
         self._heap: list[tuple[float, int]] = []
         self._serial = 0
 
     def __len__(self) -> int:
-        return len(self._when)
+        return len(self.when)
 
     def set(self, key: K, when: float) -> None:
         """Set the deadline of ``key``, and replace a former one."""
@@ -33,12 +35,12 @@ class Deadlines(Generic[K]):
         self._serial += 1
         self._forget(key)
         entry = (when, self._serial)
-        self._when[key] = entry
+        self.when[key] = entry
         self._keys[self._serial] = key
         heapq.heappush(self._heap, entry)
         # A key that is moved leaves its old entry in the heap. Rebuild it before they are many.
-        if len(self._heap) > 2 * len(self._when) + 64:
-            self._heap = list(self._when.values())
+        if len(self._heap) > 2 * len(self.when) + 64:
+            self._heap = list(self.when.values())
             heapq.heapify(self._heap)
 
     def clear(self, key: K) -> None:
@@ -47,16 +49,16 @@ class Deadlines(Generic[K]):
         self._forget(key)
 
     def _forget(self, key: K) -> None:
-        entry = self._when.pop(key, None)
+        entry = self.when.pop(key, None)
         if entry is not None:
             del self._keys[entry[1]]
 
     def __contains__(self, key: K) -> bool:
-        return key in self._when
+        return key in self.when
 
     def get(self, key: K) -> float | None:
         """The deadline of ``key``. None without one."""
-        entry = self._when.get(key)
+        entry = self.when.get(key)
         return None if entry is None else entry[0]
 
     def next(self) -> float | None:
@@ -77,5 +79,5 @@ class Deadlines(Generic[K]):
             return None
         self.changed = True
         key = self._keys.pop(heapq.heappop(self._heap)[1])
-        del self._when[key]
+        del self.when[key]
         return key

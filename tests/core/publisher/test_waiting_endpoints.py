@@ -378,7 +378,7 @@ class ShareMachine(RuleBasedStateMachine):
         assert set(schedule._in_flight) == set(self.in_flight)
         assert set(schedule._endpoints.places) <= {
             *self.in_flight,
-            *schedule._endpoints.occupied._when,
+            *schedule._endpoints.occupied.when,
         }
         assert sum(load.in_flight for load in loads) == len(self.in_flight)
         assert all(load.in_flight <= LIMITS.connections_per_delivery_endpoint for load in loads)

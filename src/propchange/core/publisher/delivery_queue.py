@@ -584,7 +584,7 @@ class DeliveryQueue:
     def next_deadline(self) -> float | None:
         """The earliest deadline of an attempt in flight, and of a pause or an occupied place that a
         subscription waits for. None if there is none."""
-        when = self._shortened.next()
+        when = self._shortened.next() if self._shortened.when else None
         for deadline in self._in_flight.values():
             when = deadline if when is None else min(when, deadline)
             break

@@ -45,42 +45,39 @@ class EventHolds:
         self._freed = freed
         # In the order of their beginning, so the first hold of a service has the lowest version.
         self._holds: dict[PublishedService, OrderedDict[EventHold, None]] = {}
-        self._ends: Deadlines[EventHold] = Deadlines()
+        self.ends: Deadlines[EventHold] = Deadlines()
+        """The time at which each hold ends by itself."""
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     def begin(self, service: PublishedService, now: float) -> EventHold:
         """Let later messages of ``service`` wait for the end of a new hold."""
         hold = EventHold(service)
         self._holds.setdefault(service, OrderedDict())[hold] = None
-        self._ends.set(hold, now + self._limits.held_event_seconds)
+        self.ends.set(hold, now + self._limits.held_event_seconds)
         self._apply(service)
         return hold
 
     def hasten(self, hold: EventHold, now: float) -> None:
         """Note that the action of ``hold`` has ended and its answer is being written."""
         when = now + self._limits.unread_answer_seconds
-        if (end := self._ends.get(hold)) is not None and when < end:
-            self._ends.set(hold, when)
+        if (end := self.ends.get(hold)) is not None and when < end:
+            self.ends.set(hold, when)
 
     def end(self, hold: EventHold) -> None:
         """End ``hold``. Does nothing if its time is already over."""
-        if hold in self._ends:
-            self._ends.clear(hold)
+        if hold in self.ends:
+            self.ends.clear(hold)
             self._remove(hold)
 
     def __contains__(self, hold: EventHold) -> bool:
-        return hold in self._ends
+        return hold in self.ends
 
     def handle_deadline(self, now: float) -> None:
         """End the holds whose time is over."""
-        while (hold := self._ends.pop_due(now)) is not None:
+        while (hold := self.ends.pop_due(now)) is not None:
             self._remove(hold)
-
-    def next_deadline(self) -> float | None:
-        """When to call :meth:`handle_deadline`; None without a hold."""
-        return self._ends.next()
 
     def _remove(self, hold: EventHold) -> None:
         service = hold.service

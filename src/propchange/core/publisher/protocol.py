@@ -522,16 +522,12 @@ class PublisherProtocol:
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None while nothing is due."""
         when = self._queue.next_deadline()
-        for other in (
-            self._expiry.next(),
-            self._owed.next(),
-            self._moderated.next(),
-            self._holds.next_deadline(),
-            self._multicast.next_deadline(),
-        ):
+        for deadlines in (self._expiry, self._owed, self._moderated, self._holds.ends):
+            other = deadlines.next() if deadlines.when else None
             if other is not None and (when is None or other < when):
                 when = other
-        return when
+        other = self._multicast.next_deadline()
+        return other if other is not None and (when is None or other < when) else when
 
     def _expire(self, now: float) -> None:
         while (subscription := self._expiry.pop_due(now)) is not None:
@@ -563,10 +559,8 @@ class PublisherProtocol:
         not count, nor initial events that wait for the end of a pause."""
         return (
             self._queue.idle
+            and not (self._owed.when or self._moderated.when or self._holds.ends.when)
             and self._multicast.idle
-            and not len(self._moderated)
-            and not len(self._owed)
-            and not len(self._holds)
             and self._queue.postpones_only_initial_events(self._subscriptions.values())
         )
 
