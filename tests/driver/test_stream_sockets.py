@@ -490,3 +490,56 @@ async def test_the_last_bytes_and_the_end_of_a_stream_come_in_one_turn(
         await asyncio.sleep(0)
     assert turns[:2] == ["made", "eof"]
     await until(lambda: "lost" in connection.calls)
+
+
+async def test_a_listener_stays_with_the_loop_between_two_connections_and_then_leaves_nothing(
+    until: Until,
+) -> None:
+    runtime = AsyncioRuntime()
+    before = descriptors()
+    accepted: list[Recorded] = []
+
+    def accept() -> Recorded:
+        accepted.append(Recorded())
+        return accepted[-1]
+
+    listening = await runtime.listen(accept, host="127.0.0.1", ports=(0,))
+    address = (listening.endpoints[0].host, listening.endpoints[0].port)
+    open_while_listening = descriptors()
+    for number in range(3):
+        with socket.create_connection(address) as peer:
+            peer.sendall(b"x")
+            await until(lambda number=number: len(accepted) > number)  # type: ignore[misc] # inferred wrongly
+            connection = accepted[number]
+            await until(lambda connection=connection: connection.received == b"x")  # type: ignore[misc] # inferred wrongly
+            assert connection.transport.peer == endpoint_of(peer.getsockname())
+            assert connection.transport.local == endpoint_of(peer.getpeername())
+        await until(lambda connection=connection: connection.calls == ["made", "eof", "lost"])  # type: ignore[misc] # inferred wrongly
+        assert descriptors() == open_while_listening
+    await listening.close()
+    await until(lambda: descriptors() == before)
+
+
+async def test_a_peer_whose_socket_cannot_be_watched_is_closed(
+    until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no more watches")
+
+    runtime = AsyncioRuntime()
+    connection = Recorded()
+    listening = await runtime.listen(lambda: connection, host="127.0.0.1", ports=(0,))
+    address = (listening.endpoints[0].host, listening.endpoints[0].port)
+    monkeypatch.setattr(stream_sockets.StreamSockets, "change", full)
+    with socket.create_connection(address) as peer:
+        peer.setblocking(False)
+
+        def ended() -> bool:
+            try:
+                return peer.recv(1) == b""
+            except BlockingIOError:
+                return False
+
+        await until(ended)
+    assert connection.calls == []
+    await listening.close()

@@ -147,10 +147,10 @@ class AsyncioRuntime:
                     await self.loop.create_server(lambda: _Opening(accept()), sock=bound)
                     for bound in sockets
                 ]
-                return _Listening(self.loop, accept, (), crowded, servers)
+                return _Listening(self.loop, accept, (), crowded, servers=servers)
             for bound in sockets:
                 bound.listen(socket.SOMAXCONN)
-            return _Listening(self.loop, accept, sockets, crowded)
+            return _Listening(self.loop, accept, sockets, crowded, streams=self._sockets)
         except BaseException:
             for bound in sockets:
                 bound.close()
@@ -297,9 +297,12 @@ class _Listening:
         accept: Callable[[], Connection],
         sockets: Sequence[socket.socket],
         crowded: Crowded,
+        *,
         servers: Sequence[asyncio.Server] = (),
+        streams: StreamSockets | None = None,
     ) -> None:
         self._loop = loop
+        self._streams = streams
         self._accept = accept
         self._servers = servers
         bound = [*sockets, *(each for server in servers for each in server.sockets)]
@@ -317,12 +320,16 @@ class _Listening:
             )
             for each in sockets
         ]
+        if streams is not None:
+            streams.keep()
         try:
             for each in self._accepting:
                 each.open()
         except BaseException:
             for each in self._accepting:
                 each.close()
+            if streams is not None:
+                streams.release()
             raise
 
     def _watch(self, sock: socket.socket, accepting: Accepting, wanted: bool) -> None:
@@ -336,6 +343,9 @@ class _Listening:
             ends = peer.getsockname(), endpoint_of(peer.getpeername())
         except OSError:  # the peer has ended the connection already
             peer.close()
+            return
+        if self._streams is not None:
+            self._streams.adopt(self._accept(), peer, ends[1])
             return
         stream = _AcceptedStream(self._accept(), ends, self._unmade)
         self._unmade[stream] = host
@@ -363,6 +373,9 @@ class _Listening:
                 accepting.sock.close()
             for server in self._servers:
                 server.close()
+            if self._streams is not None:
+                self._streams.release()
+                self._streams = None
 
 
 class _Datagrams(Datagrams):

@@ -63,7 +63,7 @@ class StreamSockets:
 
     ``watch(descriptor, call)`` has the loop call ``call`` while a descriptor is readable;
     ``watch(descriptor, None)`` ends that. ``call_soon`` and ``call_later`` are the runtime's, and
-    ``now`` is its clock. While there is no connection, nothing is left with the loop.
+    ``now`` is its clock. While there is no connection and no keeper, nothing is left with the loop.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class StreamSockets:
         self._watch = watch
         self._now = now
         self._epoll: Any = None
+        self._keepers = 0
         self._streams: dict[int, SocketStream] = {}
         # The attempts to connect, with their deadlines.
         self._attempts: dict[SocketStream, float] = {}
@@ -113,7 +114,35 @@ class StreamSockets:
             self._timer.set(deadline)
         return stream
 
+    def adopt(self, connection: Connection, sock: socket.socket, peer: Endpoint) -> None:
+        """Make ``connection`` with an accepted socket, which is closed if it is broken already."""
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = SocketStream(self, sock, connection, peer, None)
+            self._add(stream, _READING)
+        except OSError:
+            sock.close()
+            self._leave_nothing()
+            return
+        connection.connection_made(stream)
+
+    def keep(self) -> None:
+        """Stay with the loop also while there is no connection, until :meth:`release`: a listener
+        has one connection after the other."""
+        self._open()
+        self._keepers += 1
+
+    def release(self) -> None:
+        """End what :meth:`keep` began."""
+        self._keepers -= 1
+        self._leave_nothing()
+
     def _add(self, stream: SocketStream, events: int) -> None:
+        self._open()
+        stream.want(events)
+        self._streams[stream.descriptor] = stream
+
+    def _open(self) -> None:
         if self._epoll is None:
             epoll = select.epoll()
             try:
@@ -122,8 +151,6 @@ class StreamSockets:
                 epoll.close()
                 raise
             self._epoll = epoll
-        stream.want(events)
-        self._streams[stream.descriptor] = stream
 
     def change(self, descriptor: int, before: int, events: int) -> None:
         """For a stream: wait for other ``events`` than ``before``."""
@@ -144,7 +171,7 @@ class StreamSockets:
         self._leave_nothing()
 
     def _leave_nothing(self) -> None:
-        if self._streams or self._epoll is None:
+        if self._streams or self._keepers or self._epoll is None:
             return
         self._timer.close()
         epoll, self._epoll = self._epoll, None
@@ -153,6 +180,13 @@ class StreamSockets:
 
     def _ready(self) -> None:
         streams = self._streams
+        if len(streams) == 1:
+            # The usual case of a control point with one device: it needs no call of the system to
+            # find the socket.
+            (stream,) = streams.values()
+            if stream.events == _READING and stream.was_read:
+                stream.read()
+                return
         # A socket that was not served yet is in the next result too, even after an exception here.
         for descriptor, events in self._epoll.poll(0, _AT_ONCE):
             streams[descriptor].ready(events)
@@ -175,7 +209,6 @@ class SocketStream:
         "_end_received",
         "_ended",
         "_error",
-        "_events",
         "_failed",
         "_most_unwritten",
         "_paused",
@@ -184,7 +217,9 @@ class SocketStream:
         "_sockets",
         "_unwritten",
         "descriptor",
+        "events",
         "peer",
+        "was_read",
     )
 
     def __init__(
@@ -199,7 +234,10 @@ class SocketStream:
         self._socket = sock
         self._connection: Connection | None = connection
         self._failed = failed  # until it is open
-        self._events = 0  # that the epoll waits for
+        self.events = 0
+        """The events that the epoll waits for."""
+        self.was_read = False
+        """Whether bytes were received."""
         self._unwritten = bytearray()
         self._most_unwritten = _UNWRITTEN_BYTES
         self._blocked = False  # bytes are unwritten, or it is closing: write() must not send
@@ -216,9 +254,9 @@ class SocketStream:
 
     def want(self, events: int) -> None:
         """Wait for these events, and no others."""
-        before = self._events
+        before = self.events
         if events != before:
-            self._events = events
+            self.events = events
             self._sockets.change(self.descriptor, before, events)
 
     def ready(self, events: int) -> None:
@@ -227,12 +265,12 @@ class SocketStream:
             self._end_attempt(events)
             return
         # An earlier call of this turn may have ended the wait for these events.
-        if events & _READABLE and self._events & _IN:
+        if events & _READABLE and self.events & _IN:
             self._end_received = bool(events & _PEER_ENDED)
-            self._read()
-            if self._end_received and self._events & _IN:
-                self._read()  # the end of the stream
-        if events & _WRITABLE and self._events & _OUT:
+            self.read()
+            if self._end_received and self.events & _IN:
+                self.read()  # the end of the stream
+        if events & _WRITABLE and self.events & _OUT:
             self._write_on()
 
     def fail(self, error: OSError) -> None:
@@ -260,7 +298,8 @@ class SocketStream:
         assert self._connection is not None
         self._connection.connection_made(self)
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read once."""
         connection = self._connection
         assert connection is not None
         try:
@@ -274,10 +313,11 @@ class SocketStream:
             self._end_received = False
         try:
             if data:
+                self.was_read = True
                 connection.data_received(data)
                 return
             self._peer_ended = True
-            self.want(self._events & ~_READING)
+            self.want(self.events & ~_READING)
             if not connection.eof_received():
                 self.close()
         except Exception as error:
@@ -296,7 +336,7 @@ class SocketStream:
         del unwritten[:sent]
         if not unwritten:
             self._blocked = self._closing
-            self.want(self._events & ~_OUT)
+            self.want(self.events & ~_OUT)
             if self._closing:
                 self._end(None)
         # asyncio's transports go on at a quarter too.
@@ -346,7 +386,7 @@ class SocketStream:
             if sent == len(data):
                 return
             self._blocked = True
-            self.want(self._events | _OUT)
+            self.want(self.events | _OUT)
         elif self._closing:
             return
         self._unwritten += data[sent:]
@@ -374,7 +414,7 @@ class SocketStream:
         """See :meth:`.Transport.close`."""
         if not self._closing:
             self._closing = self._blocked = True
-            self.want(self._events & _OUT)
+            self.want(self.events & _OUT)
             if not self._unwritten:
                 self._end(None)
 
@@ -387,12 +427,12 @@ class SocketStream:
 
     def pause_reading(self) -> None:
         """See :meth:`.Transport.pause_reading`."""
-        self.want(self._events & ~_READING)
+        self.want(self.events & ~_READING)
 
     def resume_reading(self) -> None:
         """See :meth:`.Transport.resume_reading`."""
         if not (self._closing or self._peer_ended):
-            self.want(self._events | _READING)
+            self.want(self.events | _READING)
 
     def unwritten(self) -> int:
         """See :meth:`.Transport.unwritten`."""
