@@ -132,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network.enter()
     _raise_descriptors()
     variant = Variant(name, machine(options.rounds, options.seconds))
+    if PEER_CPU is not None:  # this process shall not disturb the target
+        os.sched_setaffinity(0, {PEER_CPU})
     for what, value in variant.machine.items():
         print(f"{what}: {value}")
     failed = []
