@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -74,7 +74,11 @@ def test_async_upnp_client_delivers() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PUBLISHERS.keys() - {"async-upnp-client"}))
 def test_each_other_library_delivers(name: str, own_network: None) -> None:
-    in_network(lambda: deliver(PUBLISHERS[name]()))
+    publisher = PUBLISHERS[name]()
+    if name.startswith("libupnp"):
+        in_network(lambda: deliver(publisher))
+    else:
+        deliver(publisher)  # where a package index can be reached, for the environment of Cohen3
 
 
 def test_a_library_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,25 +89,17 @@ def test_a_library_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -
     publisher.stop()
 
 
-@pytest.fixture
-def busy_thread() -> Iterator[None]:
-    done = threading.Event()
+def test_the_processor_time_of_a_process_has_all_its_threads() -> None:
+    burnt = []
 
-    def work() -> None:
-        while not done.is_set():
+    def burn() -> None:
+        while time.thread_time() < 0.05:
             sum(range(1000))
+        burnt.append(time.thread_time())
 
-    thread = threading.Thread(target=work)
+    before, own = process_cpu_seconds(os.getpid()), time.thread_time()
+    thread = threading.Thread(target=burn)
     thread.start()
-    yield
-    done.set()
     thread.join()
-
-
-def test_the_processor_time_of_a_process_has_all_its_threads(busy_thread: None) -> None:
-    before = process_cpu_seconds(os.getpid()), time.process_time(), time.thread_time()
-    time.sleep(0.1)
-    after = process_cpu_seconds(os.getpid()), time.process_time(), time.thread_time()
-    used, same, alone = (b - a for a, b in zip(before, after, strict=True))
-    assert used > 10 * alone
-    assert used == pytest.approx(same, rel=0.2)
+    assert process_cpu_seconds(os.getpid()) - before >= burnt[0]
+    assert time.thread_time() - own < burnt[0]
