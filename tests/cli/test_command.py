@@ -161,7 +161,10 @@ def test_a_closed_standard_stream_is_no_traceback(start: Any, closed: int) -> No
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
 def test_without_its_extra_it_says_what_to_install(missing: str) -> None:
-    script = f"import sys; sys.modules[{missing!r}] = None; import propchange.cli as c; c.main()"
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None; import propchange.cli as c;"
+        "sys.argv = ['propchange', 'discover']; c.main()"
+    )
     ran = run_script(script)
 
     assert ran.returncode == 1
@@ -188,7 +191,10 @@ def test_the_package_runs_as_the_command() -> None:
 
 
 def test_any_other_missing_module_is_not_hidden() -> None:
-    script = "import sys; sys.modules['httptools'] = None; import propchange.cli as c; c.main()"
+    script = (
+        "import sys; sys.modules['httptools'] = None; import propchange.cli as c;"
+        "sys.argv = ['propchange', 'discover']; c.main()"
+    )
     ran = run_script(script)
 
     assert "httptools" in ran.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -14,18 +15,11 @@ def main() -> None:
     try:
         import click
 
-        from propchange.cli.call import call
-        from propchange.cli.demo import demo
-        from propchange.cli.discover import discover
-        from propchange.cli.host import host
-        from propchange.cli.watch import watch
+        from propchange.cli.commands import Commands
     except KeyboardInterrupt:
         sys.exit(130)
     except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in ("click", "rich"):
-            raise
-        sys.exit(f"propchange: the command needs {missing}: pip install 'propchange[cli]'")
+        _refuse_to_run_without(error)
     # Where the shell has closed a standard stream (`>&-`), a socket would get its descriptor and
     # the texts written to it. os.open takes the lowest free one.
     for number in range(3):
@@ -33,11 +27,20 @@ def main() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    app = click.Group(
-        commands=[call, demo, discover, host, watch],
+    app = Commands(
         help="UPnP eventing (GENA): find devices, print their events, call their actions, "
         "and host a device.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     click.version_option(package_name="propchange", message="propchange %(version)s")(app)
-    app()
+    try:
+        app()
+    except ImportError as error:  # of a command
+        _refuse_to_run_without(error)
+
+
+def _refuse_to_run_without(error: ImportError) -> NoReturn:
+    missing = (error.name or "").partition(".")[0]
+    if missing not in ("click", "rich"):
+        raise error
+    sys.exit(f"propchange: the command needs {missing}: pip install 'propchange[cli]'")
