@@ -104,6 +104,33 @@ def test_all_assignments_of_a_turn_are_taken_at_once(memory: Any, thermometer: T
     assert kinds == [Subscribed, Delivery, InitialEventDelivered, Delivery, Delivery]
 
 
+def test_a_subscriber_that_is_behind_is_sent_the_next_event_while_others_have_not_answered(
+    memory: Any, thermometer: Thermometer
+) -> None:
+    published = Published(memory, thermometer)
+    transports = []
+    for port in (9000, 9001, 9002):
+        published.subscribe(port)
+        transports.append(published.accept())
+        transports[-1].connection.data_received(OK)
+        memory.advance()
+    for value in (1, 2):
+        thermometer.temperature = value
+        memory.advance()
+    first, *others = transports
+    first.connection.data_received(OK)
+    memory.advance()
+    assert [seqs(each) for each in transports] == [["0", "1", "2"], ["0", "1"], ["0", "1"]]
+    for transport in others:
+        transport.connection.data_received(OK)
+    first.connection.data_received(OK)
+    memory.advance()
+    assert [seqs(each) for each in transports] == [["0", "1", "2"]] * 3
+    for transport in others:
+        transport.connection.data_received(OK)
+    assert published.publication.protocol.settled
+
+
 def test_an_attempt_that_takes_too_long_gives_its_connection_back(
     memory: Any, thermometer: Thermometer
 ) -> None:

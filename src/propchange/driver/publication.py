@@ -114,6 +114,7 @@ class Publication:
         self._timer = Timer(runtime.call_later, limits, self._deadline, clock=runtime.now)
         self._pump_queued = False
         self._delivered: list[Delivery] = []
+        self._answers_queued = False
         self._stopped = False
         self._services: list[Service] = []
         self._evented = False
@@ -196,15 +197,26 @@ class Publication:
             self.protocol.delivery_ended(delivery, result, self.now())
         if len(self._delivered) == self._turns.in_flight:
             self.pump()  # no other delivery can end in this turn of the loop
-        elif not self._pump_queued:
+        elif result != 200:
             self.queue_pump()
+        elif not self._answers_queued:
+            self._answers_queued = True
+            self.runtime.call_soon(self._take_answers)
 
-    def _settle_delivered(self) -> None:
-        """Tell the protocol of the deliveries that were answered with 200 since the last pump."""
+    def _take_answers(self) -> None:
+        """Pump if the answers of this turn have left something to do. The timer is set already for
+        the deliveries that are still in flight."""
+        self._answers_queued = False
+        if self._delivered and self._settle_delivered():
+            self.pump()
+
+    def _settle_delivered(self) -> bool:
+        """Tell the protocol of the deliveries that were answered with 200 since the last pump.
+        Returns whether it has something for :meth:`pump`."""
         delivered = self._delivered
         self._delivered = []
         self._turns.in_flight -= len(delivered)
-        self.protocol.delivered(delivered, self.now())
+        return self.protocol.delivered(delivered, self.now())
 
     def _deadline(self, now: float) -> None:
         if self._delivered:

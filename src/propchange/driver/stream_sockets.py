@@ -189,7 +189,11 @@ class StreamSockets:
                 return
         # A socket that was not served yet is in the next result too, even after an exception here.
         for descriptor, events in self._epoll.poll(0, _AT_ONCE):
-            streams[descriptor].ready(events)
+            stream = streams[descriptor]
+            if events == _IN and stream.events == _READING:
+                stream.read()  # as ready(), which would look at the rest
+            else:
+                stream.ready(events)
 
     def _give_up(self, now: float) -> None:
         late = [stream for stream, deadline in self._attempts.items() if deadline <= now]

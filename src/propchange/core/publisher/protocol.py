@@ -464,10 +464,14 @@ class PublisherProtocol:
                 self._outcomes.log(MessageAbandoned(sid, seq, reason))
                 self._settle(subscription)
 
-    def delivered(self, deliveries: Iterable[Delivery], now: float) -> None:
-        """:meth:`delivery_ended` of each of ``deliveries`` with the status 200, in less time."""
+    def delivered(self, deliveries: Iterable[Delivery], now: float) -> bool:
+        """:meth:`delivery_ended` of each of ``deliveries`` with the status 200, in less time.
+        Returns whether there may be deliveries or outcomes to drain."""
         self._now = now
-        self._queue.delivered(deliveries, now, lambda each: self.delivery_ended(each, 200, now))
+        waits = self._queue.delivered(
+            deliveries, now, lambda each: self.delivery_ended(each, 200, now)
+        )
+        return waits or bool(self._outcomes)
 
     def _settle(self, subscription: Subscription) -> None:
         subscription.state = state = _ON_SETTLED[subscription.state]
