@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.soco_faults import FAULTS, PROGRAMS
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.dropin.soco.following import _TOLD_AT
+from propchange.dropin.soco.kept_subscription import _TOLD_AT
 
 TEXT = (Path(__file__).parent.parent / "docs" / "soco.md").read_text("utf-8")
 

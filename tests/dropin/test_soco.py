@@ -21,7 +21,7 @@ from soco.services import Queue
 from lab.programs import free_port
 from lab.sonos_like import SonosLike
 from propchange.dropin.soco import event_listener as listening
-from propchange.dropin.soco import following, install, uninstall
+from propchange.dropin.soco import install, kept_subscription, uninstall
 from propchange.dropin.soco import subscription as ours
 from tests.wire import Until
 
@@ -543,7 +543,7 @@ async def test_an_event_that_takes_long_to_read_keeps_its_place_and_delays_no_an
     until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, may_end = threading.Event(), threading.Event()
-    theirs = following.parse_event_xml
+    theirs = kept_subscription.parse_event_xml
 
     def slow(body: str) -> Any:
         if "x-sonos-http" in body:
@@ -551,7 +551,7 @@ async def test_an_event_that_takes_long_to_read_keeps_its_place_and_delays_no_an
             may_end.wait(10)
         return theirs(body)
 
-    monkeypatch.setattr(following, "parse_event_xml", slow)
+    monkeypatch.setattr(kept_subscription, "parse_event_xml", slow)
     async with SonosLike() as device:
         subscription, heard = await subscribed(device)
         await until(lambda: heard.events)
@@ -713,7 +713,7 @@ async def test_an_announced_restart_is_noticed_before_the_next_renewal(until: Un
     async with SonosLike(grant=3600) as device:
         subscription, heard = await subscribed(device, auto_renew=True)
         await until(lambda: heard.events)
-        await until(lambda: subscription._following.record.device == f"uuid:{device.uid}")
+        await until(lambda: subscription._kept.record.device == f"uuid:{device.uid}")
         point = subscription._listening.point
 
         def announce(boot: int) -> None:

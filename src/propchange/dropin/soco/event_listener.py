@@ -25,7 +25,7 @@ from propchange.core.subscriber.requests import OutgoingRequest
 from propchange.core.wire.messages import Response
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.reporting import logger_named
-from propchange.dropin.soco.following import Following, followings_of, hold
+from propchange.dropin.soco.kept_subscription import KeptSubscription, hold, kept_subscriptions_of
 from propchange.errors import ConnectionFailed, PropchangeError
 
 LIMITS = replace(DEFAULT_LIMITS, request_seconds=10.0)
@@ -67,14 +67,14 @@ class Listening:
         return self.point._begun()
 
     @property
-    def followings(self) -> list[Following]:
+    def kept_subscriptions(self) -> list[KeptSubscription]:
         """What keeps the subscriptions of this loop."""
-        return followings_of(self.driver)
+        return kept_subscriptions_of(self.driver)
 
     def _request_ended(self, request: OutgoingRequest, result: Response | Exception) -> None:
-        following = self.driver.subscriptions.get(request.subscription)
-        if isinstance(following, Following):
-            following.request_ended(request, result)
+        kept = self.driver.subscriptions.get(request.subscription)
+        if isinstance(kept, KeptSubscription):
+            kept.request_ended(request, result)
 
     # --- the announcements of the players ---
 
@@ -103,14 +103,14 @@ class Listening:
     def _identified(self, player_url: str) -> None:
         device = self._devices[player_url]
         assert device is not None
-        for following in self.followings:
-            record = following.record
-            if following.player_url == player_url and record.device is None:
+        for kept in self.kept_subscriptions:
+            record = kept.record
+            if kept.player_url == player_url and record.device is None:
                 self.driver.identify(record, device)
 
     def ended(self, player_url: str) -> None:
         """A subscription to a player has ended: forget a player without any."""
-        if all(each.player_url != player_url for each in self.followings):
+        if all(each.player_url != player_url for each in self.kept_subscriptions):
             self._devices.pop(player_url, None)
 
     async def close(self) -> None:
@@ -209,7 +209,7 @@ class EventListener(EventListenerBase):  # type: ignore[misc]  # SoCo has no typ
 
     async def leave(self, listening: Listening) -> None:
         """End ``listening`` if it is beside the one of this listener, and has no subscription."""
-        if self._others.get(listening.loop) is listening and not listening.followings:
+        if self._others.get(listening.loop) is listening and not listening.kept_subscriptions:
             del self._others[listening.loop]
             await listening.close()
 

@@ -13,7 +13,7 @@ from soco.exceptions import SoCoException
 
 from propchange.driver.reporting import logger_named
 from propchange.dropin.soco.event_listener import LIMITS, EventListener, Listening
-from propchange.dropin.soco.following import Following, hold
+from propchange.dropin.soco.kept_subscription import KeptSubscription, hold
 from propchange.dropin.soco.waiting_events import WaitingEvents
 
 _LOGGER = logger_named("propchange.soco")
@@ -47,7 +47,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         self.callback = callback
         self.subscriptions_map = subscriptions_map
         self.event_listener = event_listener
-        self._following: Following | None = None
+        self._kept: KeptSubscription | None = None
         self._listening: Listening | None = None
         self._has_expired = False
         self._zone_group_state: Any = None
@@ -78,7 +78,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
     ) -> None:
         error: Exception | None = None
         try:
-            following = self._begin_following(requested_timeout, auto_renew)
+            kept = self._begin_keeping(requested_timeout, auto_renew)
         except SoCoException as misuse:
             self.subscriptions_map.finished_subscribing()
             if not future.done():
@@ -88,7 +88,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
             listening = await self.event_listener.listening(self.service.soco)
             duration = _seconds(requested_timeout)
             self._listening = listening
-            following.begin(
+            kept.begin(
                 listening.driver,
                 wait=strict,
                 duration=duration,
@@ -96,21 +96,21 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
                 left=listening.ended,
             )
             # The first time it asks the player for its household, and waits for the answer.
-            asked = following.loop.run_in_executor(None, self._find_zone_group_state)
-            await following.first_grant
+            asked = kept.loop.run_in_executor(None, self._find_zone_group_state)
+            await kept.first_grant
             await asked
             self._watch_zone_group_state()
-            following.extend(following.lasts(requested_timeout))
+            kept.extend(kept.lasts(requested_timeout))
         except Exception as failure:  # noqa: BLE001 - the program gets it
             error = failure
         finally:
             self.subscriptions_map.finished_subscribing()
         if future.cancelled() or (error is not None and (strict or self._listening is None)):
-            following.close()
+            kept.close()
             self._cancel_subscription(error)
         if error is not None and not strict:
-            following.lose()
-            _LOGGER.warning("%s: SUBSCRIBE has failed: %s", following.url, error)
+            kept.lose()
+            _LOGGER.warning("%s: SUBSCRIBE has failed: %s", kept.url, error)
         if not future.done():
             if error is not None and strict:
                 future.set_exception(error)
@@ -118,18 +118,18 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
                 future.set_result(self)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        following.deliver()
+        kept.deliver()
 
-    def _begin_following(self, requested_timeout: int | None, auto_renew: bool) -> Following:
+    def _begin_keeping(self, requested_timeout: int | None, auto_renew: bool) -> KeptSubscription:
         if self._has_been_unsubscribed:
             raise SoCoException("Cannot resubscribe Subscription instance once unsubscribed")
-        if self._following is not None:
+        if self._kept is not None:
             raise SoCoException(
                 "Cannot subscribe Subscription instance more than once. Use renew instead"
             )
         self.requested_timeout = requested_timeout
-        self._following = Following(self, auto_renew=auto_renew)
-        return self._following
+        self._kept = KeptSubscription(self, auto_renew=auto_renew)
+        return self._kept
 
     # --- renewing and ending ---
 
@@ -145,52 +145,52 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         try:
             await self._renew(requested_timeout)
         except Exception as error:
-            following = self._following
-            if following is not None and not self._has_been_unsubscribed:
+            kept = self._kept
+            if kept is not None and not self._has_been_unsubscribed:
                 if not isinstance(error, SoCoException):
-                    following.lose()
+                    kept.lose()
                     self._lost()
                 if callable(self.auto_renew_fail):
-                    following.call(self.auto_renew_fail, error)
+                    kept.call(self.auto_renew_fail, error)
                 else:
-                    _LOGGER.warning("%s: the renewal has failed: %s", following.url, error)
+                    _LOGGER.warning("%s: the renewal has failed: %s", kept.url, error)
             if strict:
                 raise
         return self
 
     async def _renew(self, requested_timeout: int | None) -> None:
-        following = self._following
+        kept = self._kept
         if self._has_been_unsubscribed:
             raise SoCoException("Cannot renew subscription once unsubscribed")
-        if following is None or following._record is None:
+        if kept is None or kept._record is None:
             raise SoCoException("Cannot renew subscription before subscribing")
         if self._has_expired:
             raise SoCoException("Cannot renew subscription after expiry")
         wanted = self.requested_timeout if requested_timeout is None else requested_timeout
-        await following.renew(_seconds(requested_timeout))
-        following.extend(following.lasts(wanted))
+        await kept.renew(_seconds(requested_timeout))
+        kept.extend(kept.lasts(wanted))
 
     async def unsubscribe(self, strict: bool = True) -> None:
         """Give the subscription back. Afterwards this object is of no more use. With ``strict`` a
         player that refuses or does not answer raises, unless the program was told that it is
         away."""
-        following = self._following
-        if self._has_been_unsubscribed or following is None or following._record is None:
+        kept = self._kept
+        if self._has_been_unsubscribed or kept is None or kept._record is None:
             return
-        if following.loop.is_closed():
-            following.abandon()
+        if kept.loop.is_closed():
+            kept.abandon()
             return
-        was_told = following.told
-        following.close()
-        await asyncio.shield(following.ended)
+        was_told = kept.told
+        kept.close()
+        await asyncio.shield(kept.ended)
         self._cancel_subscription()
         assert self._listening is not None
         await self.event_listener.leave(self._listening)
-        error = following.refused_to_end
+        error = kept.refused_to_end
         if error is not None and not was_told:
             if strict:
                 raise error
-            _LOGGER.warning("%s: UNSUBSCRIBE has failed: %s", following.url, error)
+            _LOGGER.warning("%s: UNSUBSCRIBE has failed: %s", kept.url, error)
 
     def _cancel_subscription(self, msg: object = None) -> None:
         if not self._has_been_unsubscribed:
@@ -202,7 +202,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         if not self.event_listener.live:
             self.event_listener.stop()
 
-    # --- what the following tells ---
+    # --- what the kept subscription tells ---
 
     def _granted(self, sid: str, timeout: int | None) -> None:
         self.subscriptions_map.unregister(self)
@@ -242,15 +242,15 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
     def time_left(self) -> float:
         """The seconds until the subscription ends: until the granted end, if it is renewed
         automatically. 0 if nothing is granted."""
-        following = self._following
-        if following is None or following._record is None or not self.is_subscribed:
+        kept = self._kept
+        if kept is None or kept._record is None or not self.is_subscribed:
             return 0
-        if self._has_expired or following.ended.done():
+        if self._has_expired or kept.ended.done():
             return 0
-        if following.ends_at < inf:
-            return max(following.ends_at - following.loop.time(), 0)
-        expires = following.record.expires
-        return 0 if expires is None else max(expires - following._now(), 0)
+        if kept.ends_at < inf:
+            return max(kept.ends_at - kept.loop.time(), 0)
+        expires = kept.record.expires
+        return 0 if expires is None else max(expires - kept._now(), 0)
 
     def __exit__(self, *exc_info: object) -> None:
         hold(asyncio.get_running_loop().create_task(self.unsubscribe(strict=False)))

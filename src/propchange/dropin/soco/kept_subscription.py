@@ -51,10 +51,10 @@ def hold(task: asyncio.Task[Any]) -> None:
 
 
 def _nothing(_: str) -> None:
-    """Do nothing: :meth:`Following.begin` was not called yet."""
+    """Do nothing: :meth:`KeptSubscription.begin` was not called yet."""
 
 
-class Following(DrivenSubscription[Any]):
+class KeptSubscription(DrivenSubscription[Any]):
     """Keeps one subscription for ``program``, a :class:`.Subscription`. Call :meth:`begin`, and
     in the end :meth:`close`."""
 
@@ -112,7 +112,7 @@ class Following(DrivenSubscription[Any]):
         self._tell_granted, self._tell_left = granted, left
         limits = driver.limits
         self._queue = EventQueue(limits.waiting_events, limits.waiting_event_characters)
-        for other in followings_of(driver):
+        for other in kept_subscriptions_of(driver):
             # The program was told that the other is lost, and takes this one instead.
             if other.told and other.url == self.url:
                 other.close()
@@ -355,6 +355,6 @@ class Following(DrivenSubscription[Any]):
             self._driver.warnings.raised(kind, f"{self.url}: the program raised {repr_of(error)}")
 
 
-def followings_of(driver: SubscriberDriver) -> list[Following]:
+def kept_subscriptions_of(driver: SubscriberDriver) -> list[KeptSubscription]:
     """The subscriptions of ``driver``."""
-    return [each for each in driver.subscriptions.values() if isinstance(each, Following)]
+    return [each for each in driver.subscriptions.values() if isinstance(each, KeptSubscription)]
