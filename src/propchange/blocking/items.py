@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from functools import partial
 from queue import Empty
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 from propchange.blocking.loop_thread import Closed, LoopThread
+
+T = TypeVar("T")
 
 
 class Items:
@@ -48,6 +51,37 @@ class Items:
 
     def _waiting(self) -> Any:
         return self._unread.popleft() if self._unread else self._source._queue.get()
+
+
+class Iterated(Generic[T]):
+    """What ``for`` and ``with`` do with a stream of items: ``for`` takes one after another by
+    ``get``, until the stream is closed; ``with`` closes it at the end."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Remove and return the next item."""
+        raise NotImplementedError
+
+    def get_nowait(self) -> T:
+        """``get(block=False)``."""
+        return self.get(block=False)
+
+    def close(self) -> None:
+        """End the stream."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        with contextlib.suppress(Closed):
+            return self.get()
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
 
 def seconds_of(block: bool, timeout: float | None) -> float | None:

@@ -277,11 +277,15 @@ def _through_loop(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_loop(cls: C) -> C:
-    """Let the public methods and properties that ``cls`` inherits run in the loop."""
+    """Let the public methods and properties that ``cls`` inherits from other rooms run in the
+    loop."""
+    room = __name__.rpartition(".")[0]
     for name in dir(cls):
         owner = next(each for each in cls.__mro__ if name in vars(each))
         special = name in ("__contains__", "__repr__")
-        if owner in (cls, object) or (name.startswith("_") and not special):
+        if owner in (cls, object) or owner.__module__.startswith(room):
+            continue
+        if name.startswith("_") and not special:
             continue
         member = vars(owner)[name]
         if isinstance(member, property) and member.fget is not None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Self
 
 from propchange.asyncio.multicast import MulticastEvents as AsyncMulticastEvents
-from propchange.blocking.items import Items, seconds_of
+from propchange.blocking.items import Items, Iterated, seconds_of
 from propchange.blocking.loop_thread import Closed, LoopThread
 from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
 from propchange.core.multicast.verification import MulticastFilter
@@ -16,7 +15,7 @@ from propchange.driver.multicast_receiving import MakeDevice
 from propchange.driver.remote import DescribedService
 
 
-class MulticastEvents:
+class MulticastEvents(Iterated[MulticastEvent]):
     """A stream of multicast events, from the call of ``multicast_events`` on.
 
     ``for`` over it yields each :class:`propchange.MulticastEvent` in order, and ends when the
@@ -61,10 +60,6 @@ class MulticastEvents:
         event: MulticastEvent = self._items.get(MulticastEvent, seconds_of(block, timeout))
         return event
 
-    def get_nowait(self) -> MulticastEvent:
-        """``get(block=False)``."""
-        return self.get(block=False)
-
     def updates(self) -> Iterator[MulticastEvent | MulticastMissed]:
         """Yield the events and the reports of missing ones, in their order. Ends when the stream is
         closed."""
@@ -75,17 +70,3 @@ class MulticastEvents:
     def close(self) -> None:
         """End the stream. Does nothing if it has ended."""
         self._thread.run(self._stream.close)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> MulticastEvent:
-        with contextlib.suppress(Closed):
-            return self.get()
-        raise StopIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()

@@ -8,10 +8,10 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from threading import Thread
-from typing import Any, Generic, Self
+from typing import Any, Generic
 
 from propchange.asyncio.subscription import Subscription as AsyncSubscription
-from propchange.blocking.items import Items, seconds_of
+from propchange.blocking.items import Items, Iterated, seconds_of
 from propchange.blocking.loop_thread import Closed, LoopThread, in_loop
 from propchange.core.diagnosis.verdicts import Diagnosis
 from propchange.core.subscriber.current_values import Values
@@ -92,7 +92,7 @@ class _State(StateAccess):
 
 
 @in_loop
-class Subscription(SubscriptionView, Generic[S_co]):
+class Subscription(Iterated[Event], SubscriptionView, Generic[S_co]):
     """One subscription. It is renewed and made again until it is closed.
 
     Made by ``RemoteService.subscribe`` and ``ControlPoint.subscribe_url``, which subscribe. ``for``
@@ -164,10 +164,6 @@ class Subscription(SubscriptionView, Generic[S_co]):
         event.subscription = self
         return event
 
-    def get_nowait(self) -> Event:
-        """``get(block=False)``."""
-        return self.get(block=False)
-
     def updates(self) -> Iterator[Event | StatusChange]:
         """Yield the events and the status changes, in their order. Ends when it is closed."""
         with contextlib.suppress(Closed):
@@ -186,17 +182,3 @@ class Subscription(SubscriptionView, Generic[S_co]):
 
     def __repr__(self) -> str:
         return str(self._thread.run(repr, self._subscription))
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Event:
-        with contextlib.suppress(Closed):
-            return self.get()
-        raise StopIteration
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
