@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -399,7 +400,7 @@ def test_an_httptools_that_takes_liberties_is_not_trusted(monkeypatch: pytest.Mo
     monkeypatch.setattr(requests, "NEEDS_STRICT_CHECK", True)
     assert one(NOTIFY).body == BODY
     assert one(CHUNKED).body == BODY
-    monkeypatch.setattr(requests, "is_strict_request_head", lambda _: False)
+    monkeypatch.setattr(requests, "_STRICT_REQUEST_HEAD", re.compile(rb"nothing"))
     assert parsed(NOTIFY) == ([], 400)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 __all__ = ["main"]
@@ -32,7 +33,9 @@ def main() -> None:
         "and host a device.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    click.version_option(package_name="propchange", message="propchange %(version)s")(app)
+    module = find_spec("propchange.core.wire.headers")
+    built = " (compiled)" if module and not str(module.origin).endswith(".py") else ""
+    click.version_option(package_name="propchange", message=f"propchange %(version)s{built}")(app)
     try:
         app()
     except ImportError as error:  # of a command

@@ -26,6 +26,7 @@ from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import Armed, Runtime, Transport
 from propchange.driver.sockets import ADDRESS_GONE
 from propchange.http import ResponseParser, encode_delivery
+from propchange.interpreted import interpreted
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 """Takes the delivery, its status and the response; or the failure, and None."""
@@ -42,6 +43,7 @@ _REMEMBERED_BYTES = 1_024
 _logger = logger_named("propchange.http")
 
 
+@interpreted
 class ConnectionPool(Protocol):
     """The pool of a connection, as the connection calls it: :class:`.DeliveryPool`."""
 
@@ -73,6 +75,7 @@ class ConnectionPool(Protocol):
         """``connection`` has ended."""
 
 
+@interpreted
 class IdleConnections(list["DeliveryConnection"]):
     """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
     deliveries that wait for one of them. ``owner`` is None once the route has no connection."""
@@ -279,4 +282,8 @@ class DeliveryConnection:
     def pause_writing(self) -> None:
         """Nothing to do: a request is one write."""
 
-    resume_writing = eof_sent = pause_writing
+    def resume_writing(self) -> None:
+        """Nothing to do, as there."""
+
+    def eof_sent(self) -> None:
+        """Nothing to do, as there."""

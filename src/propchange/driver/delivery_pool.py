@@ -99,7 +99,7 @@ class DeliveryPool:
         self._idle: dict[DeliveryConnection, float] = {}
         self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
         self._closing = False
-        DESCRIPTORS.add_pool(self)
+        self._registration = DESCRIPTORS.add_pool(self)
 
     @property
     def connection_count(self) -> int:

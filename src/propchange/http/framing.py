@@ -17,6 +17,7 @@ import httptools
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import RemoteProtocolError
+from propchange.interpreted import interpreted
 
 M = TypeVar("M", Request, Response)
 
@@ -41,6 +42,7 @@ _TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\r\n" % TOKEN)
 _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
+@interpreted
 class HeaderLines(list[tuple[bytes, bytes]]):
     """The header pairs of one message, filled by httptools."""
 

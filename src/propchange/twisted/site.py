@@ -109,12 +109,14 @@ class Channel:
         """Let the resource render the request."""
         received = self._received
         self._connection = connection
-        assert isinstance(connection, _Connection)
-        transport = connection.stream.transport
+        assert isinstance(connection, ServerConnection)
+        stream = connection.transport
+        assert isinstance(stream, Stream)
+        transport = stream.transport
         # The other methods that a request calls.
         self.transport = transport
         self.getPeer, self.getHost = transport.getPeer, transport.getHost
-        self.write = connection.stream.write
+        self.write = stream.write
         self.loseConnection = connection.end
         request = self._request = self.site.requestFactory(self)
         request.received = received
@@ -209,14 +211,6 @@ class Channel:
         self._request.finish()
 
 
-class _Connection(ServerConnection):
-    __slots__ = ("stream",)
-
-    def __init__(self, table: ConnectionTable) -> None:
-        super().__init__(table)
-        self.stream = Stream(self)
-
-
 class Site(server.Site):
     """As ``twisted.web.server.Site``, with requests read strictly (400), and caps on headers (431),
     the request target (414), bodies (413, chunked ones as they come), the time that a request takes
@@ -275,7 +269,7 @@ class Site(server.Site):
 
     def buildProtocol(self, addr: Any) -> Any:
         """The protocol of a connection that is accepted. One without room is ended again."""
-        return _Connection(self._connections).stream
+        return Stream(ServerConnection(self._connections))
 
     def close(self) -> Deferred[None]:
         """End all connections; what is not written after ``limits.linger_seconds`` is not. Fires

@@ -218,7 +218,7 @@ class ShareMachine(RuleBasedStateMachine):
         for load in self.schedule._endpoints.loads.values():
             if (
                 load.share is not None
-                and load in load.share
+                and load in load.share._ready
                 and load.share.in_use < load.share._places
                 and any(has_message(each) for each in load.waiting)
             ):
@@ -355,7 +355,7 @@ class ShareMachine(RuleBasedStateMachine):
             expected = bool(load.waiting) and load.in_flight < load.most and not load.paused
             assert (load in schedule._answering) == (expected and load.share is None)
             if load.share is not None:
-                assert (load in load.share) == expected
+                assert (load in load.share._ready) == expected
         assert all(load in schedule._endpoints.loads.values() for load in schedule._answering)
 
     @invariant()

@@ -153,9 +153,6 @@ class DeliveryShare(Generic[M]):
         """Whether an endpoint waits, in this part or below."""
         return bool(self._ready) or any(part.waits for part in self._parts.values())
 
-    def __contains__(self, member: M) -> bool:
-        return member in self._ready
-
     def _refresh(self) -> None:
         part: DeliveryShare[M] | None = self
         while part is not None:
