@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.values.lastchange import (
     AVT,
     CDS_EVENT,
@@ -15,6 +16,7 @@ from propchange.core.values.lastchange import (
     LastChange,
     LastChangeEntry,
     LastChangeFold,
+    _parse_plain,
     format_lastchange,
     parse_lastchange,
 )
@@ -413,3 +415,94 @@ def test_a_name_that_is_too_long_to_be_remembered_is_left_out_and_told() -> None
 
 def test_an_instance_whose_variables_are_all_left_out_has_not_gone() -> None:
     assert parse_lastchange(event(instance(1, f'<{"A" * 1_025} val="1"/>'))).entries == ()
+
+
+# --- the plain form ---
+
+PLAIN_VARIABLES = (
+    '<Volume channel="Master" val="7"/><Mute channel="LF" val="0" />\n'
+    '<URI val="&lt;a b=&quot;&apos;&amp;amp;&gt; [x]"/><Title val=""/>'
+)
+PLAIN = (
+    f'<Event xmlns="{RCS}">\r\n <InstanceID val="0">{PLAIN_VARIABLES}</InstanceID>'
+    f'\t<InstanceID val="04">\n{VOLUME}\n</InstanceID>\n</Event>'
+)
+
+
+def plain(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange | None:
+    """What is found at a look, if anything is: what the tree of the elements says."""
+    found = _parse_plain(text, limits)
+    if found is not None:
+        # One blank more, and it is not plain any more.
+        assert text.startswith("<Event ")
+        other = f"<Event {text[6:]}"
+        assert _parse_plain(other, limits) is None
+        assert found == parse_lastchange(other, limits)
+    return found
+
+
+def test_the_plain_form_is_read_at_a_look() -> None:
+    found = plain(PLAIN)
+    assert found is not None
+    assert len(found.entries) == 5
+    assert found == parse_lastchange(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<Event xmlns", "<Event  xmlns"),
+        ("<Event", "<StateEvent"),
+        ("</Event>", "</Event> "),
+        ("</Event>", ""),
+        ("</Event>", "<A val='1'/></Event>"),
+        ('val="04"', 'val="x"'),
+        ('val="04"', 'val="4294967296"'),
+        ("<InstanceID", "<x:InstanceID"),
+        ('channel="LF"', 'channel=""'),
+        ('channel="LF"', 'channel="a&amp;b"'),
+        ('channel="LF"', 'preset="LF"'),
+        ('channel="LF" val="0"', 'val="0" channel="LF"'),
+        ('val="7"', "val='7'"),
+        ('val="7"', 'val="7" val="7"'),
+        ('val="7"', 'val="\n"'),
+        ('val="7"', 'val="\x00"'),
+        ('val="7"', 'val="<"'),
+        ('val="7"', 'val="&"'),
+        ('val="7"', 'val="&#65;"'),
+        ('val="7"', 'val="ü"'),
+        ("<Volume", "<7"),
+        ("<Volume", "<:"),
+        ('val="7"/>', 'val="7"></Volume>'),
+        (PLAIN_VARIABLES, ""),
+        (PLAIN_VARIABLES, "x"),
+        (PLAIN_VARIABLES, "<!-- -->"),
+        ("<Volume", f"<{'V' * 1_100}"),
+    ],
+)
+def test_any_other_form_is_left_to_the_parser(old: str, new: str) -> None:
+    assert old in PLAIN
+    assert plain(PLAIN.replace(old, new, 1)) is None
+
+
+def test_the_plain_form_has_the_limits_of_the_parser() -> None:
+    for most in range(25):
+        limits = replace(DEFAULT_LIMITS, xml_elements=most)
+        try:
+            by_tree = parse_lastchange(PLAIN.replace("<Event ", "<Event  "), limits)
+        except RemoteProtocolError:
+            by_tree = None
+        assert plain(PLAIN, limits) == by_tree
+    assert plain(PLAIN, replace(DEFAULT_LIMITS, xml_depth=2)) is None
+
+
+@given(st.data())
+def test_whatever_is_another_one_in_a_plain_text_it_is_read_as_the_parser_does(
+    data: st.DataObject,
+) -> None:
+    position = data.draw(st.integers(0, len(PLAIN)))
+    end = position + data.draw(st.integers(0, 30))
+    piece = st.sampled_from(
+        ["", " ", "/", ">", "<", '"', "'", "&", "&lt;", "val=", "A", "9", "\n", "<A val='1'/>", "ü"]
+    )
+    plain(PLAIN[:position] + data.draw(piece) + PLAIN[end:])

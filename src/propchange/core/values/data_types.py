@@ -116,6 +116,18 @@ _DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9
 _FIXED_CONTEXT = Context(prec=40, traps=[InvalidOperation])
 
 
+def _read_integer(text: str) -> int:
+    if len(text) < 10 and text.isascii() and text.isdigit():  # most texts: no expression
+        return int(text)
+    return int(_matched(_INTEGER, text)[1])
+
+
+def _read_float(text: str) -> float:
+    if _DECIMAL.fullmatch(text) is None:
+        raise ValueError
+    return float(text)
+
+
 def _integer(name: str, lowest: int, highest: int, *, bounded: bool = True) -> DataType[int]:
     def convert(value: object) -> int:
         if type(value) is not int:
@@ -133,7 +145,7 @@ def _integer(name: str, lowest: int, highest: int, *, bounded: bool = True) -> D
         0,
         convert,
         str,
-        lambda text: int(_matched(_INTEGER, text)[1]),
+        _read_integer,
         lowest if bounded else None,
         highest if bounded else None,
     )
@@ -165,7 +177,7 @@ def _float(
         convert,
         # UDA 2.0 §2.5 separates the exponent by a capital E.
         lambda value: repr(value).upper(),
-        lambda text: float(_matched(_DECIMAL, text)[0]),
+        _read_float,
         -largest,
         largest,
     )

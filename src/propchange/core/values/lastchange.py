@@ -15,6 +15,7 @@ ContentDirectory:3 uses the same name for another format, a log of changes of ob
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -43,6 +44,20 @@ CDS_EVENT = "urn:schemas-upnp-org:av:cds-event"
 MASTER = "Master"
 """The channel that stands for all channels."""
 
+# The plain form, see _parse_plain(). In an attribute XML makes other white space a blank, so there
+# is none.
+_PLAIN_VALUE = r"[ !#-%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[ !#-%'-;=?-~]*)*"
+_PLAIN_VARIABLE = (
+    r"<([A-Za-z_][A-Za-z0-9_.-]*)(?: channel=\"([ !#-%'-;=?-~]+)\")? "
+    rf'val="({_PLAIN_VALUE})" ?/>'
+)
+_PLAIN_BEGIN = re.compile(r"<Event xmlns=\"([!#-%'-;=?-~]+)\">[ \t\r\n]*")
+_PLAIN_INSTANCE = re.compile(
+    r'<InstanceID val="([0-9]{1,9})">[ \t\r\n]*'
+    rf"(?:{_PLAIN_VARIABLE}[ \t\r\n]*)+</InstanceID>[ \t\r\n]*"
+)
+_PLAIN_VARIABLES = re.compile(_PLAIN_VARIABLE)
+_PLAIN_END = "</Event>"
 _PROBLEMS = 8
 # A text of our own may have any length.
 _OWN = replace(DEFAULT_LIMITS, xml_elements=sys.maxsize)
@@ -93,6 +108,9 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
+    plain = _parse_plain(text, limits)
+    if plain is not None:
+        return plain
     root, mended = _parse(text, limits)
     is_log = root.name == "StateEvent"
     if not is_log and root.name != "Event":
@@ -119,6 +137,38 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
             else:
                 entries.append(LastChangeEntry(instance, "", None, ""))
     return LastChange(root.namespace, is_log, tuple(entries), tuple(problems), mended)
+
+
+def _parse_plain(text: str, limits: Limits) -> LastChange | None:
+    """A LastChange in the form that nearly every AV device sends: ASCII, no prefix, each value in
+    an element of its own, in ``val``, perhaps behind ``channel``. None for any other text.
+
+    The expressions exclude what expat refuses or reads differently. This saves 25 of the 32 us that
+    reading two variables takes.
+    """
+    begin = _PLAIN_BEGIN.match(text) if text.isascii() else None
+    if begin is None or limits.xml_depth < 3:
+        return None
+    position = begin.end()
+    count = 2  # elements and attributes, with those of Event
+    longest_name = limits.variable_name_characters
+    entries: list[LastChangeEntry] = []
+    while (found := _PLAIN_INSTANCE.match(text, position)) is not None:
+        instance = int(found[1])
+        position = found.end()
+        count += 2
+        for name, channel, value in _PLAIN_VARIABLES.findall(text, found.end(1), position):
+            count += 3 if channel else 2
+            if len(name) + len(channel) > longest_name:
+                return None
+            if "&" in value:
+                value = unescape_text(value)
+            # As LastChangeEntry(…), which takes twice as long.
+            entry = (instance, name, channel or None, value, ())
+            entries.append(tuple.__new__(LastChangeEntry, entry))
+    if not entries or text[position:] != _PLAIN_END or count > limits.xml_elements:
+        return None
+    return LastChange(begin[1], False, tuple(entries))
 
 
 def _parse(text: str, limits: Limits) -> tuple[Element, tuple[str, ...]]:
