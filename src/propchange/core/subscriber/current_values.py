@@ -140,6 +140,10 @@ class InstanceValues:
     def put(self, key: StateKey, value: object, characters: int) -> bool:
         """Set ``key`` to ``value``, whose text has so many ``characters``. False if there is no
         room; the former value, which is out of date, is then removed."""
+        known = self._by_instance.get(key[1])
+        if known is not None and characters <= LARGE and key in known and not self._large.sizes:
+            known[key] = value  # the usual case: there is nothing to count
+            return True
         values = self._by_instance.setdefault(key[1], {})
         fits = self._large.fits(key, characters)
         if key in values:

@@ -104,14 +104,14 @@ class EventReception:
         sequence, values, convert = record.sequence, record.values, record.convert
         variable, text = pairs[0]
         if (
-            not sequence.reliable
+            variable == "LastChange"
+            or not sequence.reliable
             or record.state is not _ACTIVE
             or record.doubt is not None
             or record.minimum_interval is not None
             or record.unreadable
             or record.large.sizes
             or len(text) > LARGE
-            or variable == "LastChange"
             or (convert is None and variable not in values)  # it may have no room
         ):
             return False

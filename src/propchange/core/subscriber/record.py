@@ -30,6 +30,7 @@ from propchange.core.subscriber.states import GRANTED, SUBSCRIBER, SubscriberInp
 from propchange.core.token_bucket import TokenBucket
 from propchange.core.values.lastchange import (
     CDS_EVENT,
+    MASTER,
     LastChange,
     LastChangeEntry,
     LastChangeFold,
@@ -394,7 +395,8 @@ class SubscriptionRecord:
         Several LastChanges in one message are applied in order. Returns the problems."""
         found: list[LastChange] = []
         unreadable: list[str] = []
-        self.stale = ""
+        if self.stale:
+            self.stale = ""
         for text in [change.value for change in details if change.variable == "LastChange"]:
             if not isinstance(text, str) or not text.strip():
                 continue  # a vendor's own variable of this name, or empty
@@ -407,7 +409,8 @@ class SubscriptionRecord:
                     self.stale = self.stale or reason
             else:
                 unreadable += [f"left out of a LastChange: {it}" for it in found[-1].problems]
-        self.unreadable = tuple(map(printable, unreadable[:_UNREADABLE]))
+        if unreadable or self.unreadable:
+            self.unreadable = tuple(map(printable, unreadable[:_UNREADABLE]))
         state = [each for each in found if not each.is_log]
         if state:
             del changes["LastChange"]
@@ -418,19 +421,22 @@ class SubscriptionRecord:
             named = {entry.instance for each in state for entry in each.entries}
             self.instances.keep({0, *named})
         left_out: list[str] = []
+        problems: tuple[str, ...] = ()
         for each in found:
-            for entry in each.entries:
-                if each.is_log:
-                    _, name, channel, logged, attributes = entry
+            if each.mended:
+                problems += each.mended
+            if each.is_log:
+                for _, name, channel, logged, attributes in each.entries:
                     details.append(Change(name, dict(attributes), None, None, channel, logged))
-                elif entry.variable:
+                continue
+            for entry in each.entries:
+                if entry.variable:
                     if not self._change(entry, changes, details):
                         left_out.append(entry.variable)
                 elif (gone := entry.instance) and not initial:
                     # An instance that is named without variables has gone.
                     self.instances.remove(gone)
-        mended = (problem for each in found for problem in each.mended)
-        return (*mended, no_room(left_out)) if left_out else tuple(mended)
+        return (*problems, no_room(left_out)) if left_out else problems
 
     def _change(
         self, entry: LastChangeEntry, changes: dict[str, object], details: list[Change]
@@ -446,8 +452,10 @@ class SubscriptionRecord:
             except Exception:  # noqa: BLE001 - a program's function may raise anything
                 details.append(Change(name, None, previous, instance, channel, text))
                 return True
-        details.append(Change(name, value, previous, instance, channel, text))
-        if instance == 0 and is_master(channel):
+        # As Change(…), see read_changes().
+        change = (name, value, previous, instance, channel, text)
+        details.append(tuple.__new__(Change, change))
+        if instance == 0 and (channel == MASTER or is_master(channel)):
             changes[name] = value
         return self.instances.put(key, value, len(text))
 
