@@ -35,7 +35,7 @@ class FormerSubscriptions:
         peer = subscription.peer.host
         if subscription not in self._refused.get(peer, ()):
             local = renewal.local
-            if local is None or local._replace(port=0) == made_at._replace(port=0):
+            if local is None or (local.host, local.scope) == (made_at.host, made_at.scope):
                 return ""
             if self._has_address(made_at):
                 return ""

@@ -295,16 +295,14 @@ class PublisherProtocol:
             return self._refuse(request, Refusal(412, why, "UDA 2.0 §0.5"))
         self._move(subscription, given)
         if isinstance(verdict, Renewal):
-            verdict = verdict._replace(
-                duration=self._queue.granted(
-                    subscription, verdict.duration, self._policy.minimum_duration
-                )
+            duration = self._queue.granted(
+                subscription, verdict.duration, self._policy.minimum_duration
             )
-            self._extend(subscription, verdict.duration, now)
+            self._extend(subscription, duration, now)
             if request.peer is not None:
                 self._queue.renewed(subscription, request.peer)
-            self._outcomes.log(Renewed(sid, verdict.duration))
-            return subscribe_response(sid, verdict.duration, self._policy, request)
+            self._outcomes.log(Renewed(sid, duration))
+            return subscribe_response(sid, duration, self._policy, request)
         self._outcomes.log(Unsubscribed(sid))
         return empty_response(200, request, self._policy)
 
