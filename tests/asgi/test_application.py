@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -569,3 +572,34 @@ async def test_websockets_are_refused_and_other_kinds_are_errors() -> None:
     assert [each["type"] for each in calls.exchanged.sent] == ["websocket.close"]
     with pytest.raises(ValueError, match="serves http and lifespan, not 'smtp'"):
         await application(device)({"type": "smtp"}, calls.receive, calls.send)
+
+
+PROGRAM = """
+from propchange import ControlPoint, Device, Service, StateVariable, host
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    temperature = StateVariable("i4", initial=20)
+
+point = ControlPoint(listen=False, callback_url="http://127.0.0.1:8000/events/{token}")
+device = host(Device("House", services=[Thermometer()]), listen=False, url="http://127.0.0.1:8000/")
+"""
+
+
+@pytest.mark.parametrize("name", ["point", "device"])
+def test_a_web_server_that_is_given_the_object_itself_ends_with_the_line_to_write(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "uvicorn", "--port", "0", f"program:{name}"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode != 0
+    assert "write `app = propchange.asgi.application(" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("make", [ControlPoint, lambda: hosted()[1]])
+async def test_a_request_to_the_object_itself_names_the_line_to_write(make: Any) -> None:
+    with pytest.raises(TypeError, match=r"write `app = propchange\.asgi\.application\("):
+        await call(make(), notify("/"))

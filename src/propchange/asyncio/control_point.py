@@ -7,6 +7,7 @@ from functools import partial
 from typing import Self, overload
 
 from propchange.asyncio.multicast import MulticastEvents
+from propchange.asyncio.no_application import NoApplication
 from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
@@ -22,7 +23,7 @@ from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
 from propchange.driver.sockets import ports_of
 
 
-class ControlPoint(ControlPointView[Sighting]):
+class ControlPoint(NoApplication, ControlPointView[Sighting]):
     """Subscribes to services and receives their events: ``async with ControlPoint() as point``.
 
     One listener receives the events of all subscriptions. ``interface`` is the name of a network

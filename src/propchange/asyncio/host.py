@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection
 from typing import TYPE_CHECKING
 
+from propchange.asyncio.no_application import NoApplication
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
@@ -113,7 +114,7 @@ def host(
     )
 
 
-class HostedDevice(HostedDeviceView):
+class HostedDevice(NoApplication, HostedDeviceView):
     """A hosted device. Made by :func:`host`. An asynchronous context manager, which is entered
     once. Before that, its properties and methods raise RuntimeError."""
 
