@@ -206,6 +206,8 @@ class ConnectionTable:
         self._watched: dict[AcceptedConnection, float] = {}
         self.last_response: Response | None = None
         self.last_encoded = b""
+        self._last_closing: Response | None = None
+        self._last_closing_encoded = b""
         self.turns = Turns(runtime, limits.turn_seconds)
         self._open: set[AcceptedConnection] = set()
         self._shares = ConnectionShares(limits, known, runtime.now)
@@ -466,10 +468,15 @@ class ConnectionTable:
         next answer too."""
         if response is self.last_response and not head_only:
             return self.last_encoded
+        if response is self._last_closing and not head_only:
+            return self._last_closing_encoded
         encoded = encode_response(response, head_only=head_only)
         if response.receipt is None and not (response.close or response.body or head_only):
             self.last_response = response
             self.last_encoded = encoded
+        elif response.receipt is None and not (response.body or head_only):
+            self._last_closing = response
+            self._last_closing_encoded = encoded
         return encoded
 
     def refusal(self, status: int, http_version: str = "1.1") -> Response:
