@@ -211,9 +211,9 @@ async def test_the_answers_to_events_in_a_row_come_in_order_behind_bytes_that_wa
 ) -> None:
     with caller_of(site_of) as (caller, _):
         caller.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        caller.protocol.dataReceived(
-            NOTIFY * 3 + NOTIFY.replace(b"upnp:event", b"upnp:none") + NOTIFY
-        )
+        refused = NOTIFY.replace(b"upnp:event", b"upnp:none")
+        for request in (NOTIFY, NOTIFY, NOTIFY, refused, NOTIFY):
+            caller.protocol.dataReceived(request)
         read = b""
 
         def all_answered() -> bool:
