@@ -144,6 +144,7 @@ class MemoryTransport:
             unwritten=lambda: self._pending,
             unsent=lambda: self._pending,
             unread=int,
+            peer_ended=bool,  # not known yet
             exact_writing=lambda: None,
             is_closing=lambda: self.closing,
             local=LOCAL,
