@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
@@ -112,7 +113,12 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 def is_loopback(endpoint: Endpoint) -> bool:
     """Whether ``endpoint`` is an address of the loopback interface."""
-    return parse_address(endpoint.host).is_loopback
+    return _is_loopback(endpoint.host)
+
+
+@lru_cache(maxsize=1024)  # called several times for each SUBSCRIBE; hosts are few
+def _is_loopback(host: str) -> bool:
+    return parse_address(host).is_loopback
 
 
 def own_address(host: str, own: Iterable[LocalAddress]) -> LocalAddress | None:

@@ -217,7 +217,7 @@ class Interfaces:
         self._looks = TokenBucket(LOOKS_AT_ONCE, LOOK_AGAIN_SECONDS, clock())
         self._addresses: tuple[LocalAddress, ...] = ()
         self._at: dict[tuple[str, int], LocalAddress] = {}
-        self._links: dict[LocalAddress, tuple[OnLink, ...]] = {}
+        self._links: dict[tuple[str, int], tuple[OnLink, ...]] = {}
         self.hosts: frozenset[str] = frozenset()
         """The addresses of the last reading, without zones."""
 
@@ -274,9 +274,10 @@ class Interfaces:
         at = self.address_at(local)
         if at is None:
             return ()
-        links = self._links.get(at)
+        key = (local.host, local.scope)  # the hash of a LocalAddress takes long
+        links = self._links.get(key)
         if links is None:
-            links = self._links[at] = _links_of(at, self._addresses)
+            links = self._links[key] = _links_of(at, self._addresses)
         return links
 
     def on_link_now(self, local: Endpoint) -> tuple[OnLink, ...]:

@@ -601,10 +601,14 @@ def test_a_subscribe_that_is_refused_is_judged_once_more_by_the_prefixes_of_now(
     assert asked == ["known", "now"] * 2
     asked.clear()
     assert isinstance(judge(CALLBACK, NT, now=()), NewSubscription)
-    assert judge(SID, NT, now=()).status == 400
-    assert asked == ["known"] * 2
+    assert asked == ["known"]
     assert judge(CALLBACK, NT, now=LAN, local=None).status == 400  # by HOST
-    assert asked == ["known"] * 2
+    assert asked == ["known"]
+    # A renewal names no address.
+    assert isinstance(judge(SID, now=()), Renewal)
+    assert judge(SID, NT, now=()).status == 400
+    assert judge((b"SID", b""), now=new).status == 412
+    assert asked == ["known"]
 
 
 @pytest.mark.clause("V6-14")

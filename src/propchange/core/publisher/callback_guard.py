@@ -99,7 +99,7 @@ def judge_callbacks(
         own_hosts,
     )
     accepted: list[DeliveryURL] = []
-    refused = _refusal("CALLBACK names no URL", _FORM)
+    refused: RemoteProtocolError | None = None
     for url in urls:
         known = connection._replace(own_port=None) if url == own_callback else connection
         try:
@@ -109,7 +109,7 @@ def judge_callbacks(
                 raise
             refused = error
     if not accepted:
-        raise refused
+        raise refused or _refusal("CALLBACK names no URL", _FORM)
     return tuple(accepted)
 
 

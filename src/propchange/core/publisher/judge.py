@@ -258,6 +258,8 @@ def judge_subscribe_anew(
     returns the prefixes that were read before, ``on_link_now`` reads them again. ``own_towards``
     returns the address of this machine on the network of a peer. Its interface counts if it is not
     known where the SUBSCRIBE came in."""
+    if b"sid" in request.fields:  # a renewal is judged by its fields alone
+        return judge_subscribe(request, policy, limits, ())
     local = arrived_at(request)
     if local is None and request.peer is not None:
         local = own_towards(request.peer)

@@ -242,7 +242,9 @@ class EndpointLoad:
 
     def is_on(self, peer: Endpoint) -> bool:
         """Whether the endpoint is on the host ``peer``."""
-        return self.endpoint.host == canonical_host(peer.host)
+        # The host of an endpoint is in the canonical form. That of a peer nearly always is.
+        host = self.endpoint.host
+        return host == peer.host or host == canonical_host(peer.host)
 
     @property
     def proven(self) -> bool:
