@@ -265,7 +265,7 @@ class LinkMachine(RuleBasedStateMachine):
                 )
             if record.state is SubscriberState.SUBSCRIBING:
                 subscribing.add(record)
-        assert routing._paths == paths
+        assert routing.paths == paths
         assert routing._sids == sids
         assert routing._early.keys() == subscribing
         assert len(subscriber._timers) <= 4 * len(list(subscriber.subscriptions))
