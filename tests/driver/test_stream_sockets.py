@@ -10,6 +10,7 @@ import gc
 import os
 import socket
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -543,3 +544,24 @@ async def test_a_peer_whose_socket_cannot_be_watched_is_closed(
         await until(ended)
     assert connection.calls == []
     await listening.close()
+
+
+async def test_more_sockets_than_one_turn_serves_are_served_in_the_next_ones(
+    peers: Peers, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_sockets, "_AT_ONCE", 2)
+    runtime = AsyncioRuntime()
+    connections = [Recorded() for _ in range(7)]
+    for each in connections:
+        runtime.connect(each, peers.endpoint, source=None, seconds=5, failed=no_failure)
+    await until(lambda: all(each.calls for each in connections))
+    for _ in connections:
+        peers.accept().send(b"x")
+    received = [0]
+    while received[-1] < len(connections):
+        await asyncio.sleep(0)
+        received.append(sum(bool(each.received) for each in connections))
+    assert max(after - before for before, after in pairwise(received)) <= 2
+    for each in connections:
+        each.transport.abort()
+    await until(lambda: all("lost" in each.calls for each in connections))

@@ -224,11 +224,13 @@ def test_empty_lines_are_counted_anew_behind_a_known_head() -> None:
     assert connection.parser.error is None
 
 
-def test_a_device_whose_heads_never_repeat_is_not_learned_for_ever() -> None:
-    parser = RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL)
+@pytest.mark.parametrize("most", [1, DEFAULT_LIMITS.learned_heads])
+def test_a_device_whose_heads_never_repeat_is_not_learned_for_ever(most: int) -> None:
+    limits = replace(DEFAULT_LIMITS, learned_heads=most)
+    parser = RequestParser(limits, peer=PEER, local=LOCAL)
     heads = [parser.feed(notify(0, extra=f"X: {n}\r\n"))[0].head for n in range(20)]
     learned = [head for head in heads if head is not None]
-    assert 0 < len(learned) < 10
+    assert len(learned) == most
     assert len(set(map(id, learned))) == len(learned)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from propchange.cohen3 import EventServer, event_server
-from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.twisted.messages import EventHead, read_body, read_request
 
 USUAL = {
@@ -131,8 +132,9 @@ class Recorder(Resource):
 
     isLeaf = True
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Twisted's
+        self.limits = limits
         self.read: list[Any] = []
         self.known = 0
 
@@ -143,7 +145,7 @@ class Recorder(Resource):
         line = message.method, message.target, message.http_version, message.keep_alive
         ends = message.peer, message.local
         self.read.append((line, ends, message.fields, message.repeated, sorted(message.headers)))
-        EventHead.learn(request, message, None)
+        EventHead.learn(request, message, None, self.limits)
         return b""
 
 
@@ -162,15 +164,16 @@ def test_an_event_is_read_alike_with_and_without_a_known_head(other: str) -> Non
     assert recorder.known == differs_in_numbers
 
 
-def test_a_connection_with_heads_of_many_kinds_stops_learning_them() -> None:
-    recorder = Recorder()
+@pytest.mark.parametrize("most", [1, DEFAULT_LIMITS.learned_heads])
+def test_a_connection_with_heads_of_many_kinds_stops_learning_them(most: int) -> None:
+    recorder = Recorder(replace(DEFAULT_LIMITS, learned_heads=most))
     connection = Connection(recorder)
     for number in range(40):
         connection.send(notify(SID=f"uuid:{number % 3}"))
         connection.send(notify(SID=f"uuid:{number % 3}"))
     assert recorder.known < 40
     kept = connection._protocol._channel._propchange_head
-    assert kept.lessons == EventHead.LESSONS
+    assert kept.lessons == most
 
 
 def test_a_known_head_keeps_no_body(control_point: ControlPoint) -> None:

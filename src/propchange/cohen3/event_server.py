@@ -183,7 +183,7 @@ class EventServer(EventDispatcher, Resource, Logger):
                 return Notification(known[1], message.seq, message.body)
         verdict = judge_notify(message, self._policy, _advertised(message))
         if isinstance(verdict, Notification):
-            EventHead.learn(request, message, (basis, verdict.sid))
+            EventHead.learn(request, message, (basis, verdict.sid), self._limits)
         return verdict
 
     def _receive(self, request: Any, message: Request, exact: bool) -> Refusal | None:

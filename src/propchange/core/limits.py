@@ -32,6 +32,15 @@ class Limits(Record):
     """Bytes of one body after de-chunking, request or response: a LastChange that holds a
     playlist's metadata reaches about 200 kB. A larger one is answered with 413."""
 
+    learned_heads: int = 8
+    """Heads of event messages that one connection learns, to recognise the next one without parsing
+    it. Learning a head takes longer than parsing it. Bounds the work for a peer whose heads always
+    differ."""
+
+    learned_bodies: int = 8
+    """Bodies of event messages that one subscription learns, to read the next one faster. Bounds
+    the work for a device whose bodies always differ in more than a value."""
+
     pipelined_requests: int = 32
     """Requests of one connection that are parsed and not yet answered. The connection is not read
     while it has that many. Bounds the memory and the work for a peer that sends without reading."""
@@ -147,8 +156,8 @@ class Limits(Record):
 
     delivery_connects_per_turn: int = 64
     """Delivery connections that begin to open, and idle ones that end, in one turn of the loop.
-    Each takes some 40 µs, or 200 µs on the loop's own transports. Bounds the pause of the loop when
-    many subscribers come at once, or when the connections of many have been idle for too long."""
+    Each takes some 40 µs with asyncio on Linux, and 200 µs elsewhere. Bounds the pause of the loop
+    when many subscribers come at once, or when many connections have been idle for too long."""
 
     shortage_seconds: float = 1.0
     """Seconds after which a publisher tries again to open delivery connections, when the system had

@@ -28,8 +28,6 @@ _HUGE_LENGTH = re.compile(rb"\ncontent-length:[ \t]*[0-9]{16,}[ \t]*\r", re.IGNO
 _LENGTH_DIGITS = 15
 # Method, two blanks, version and line end, beside the target.
 _REQUEST_LINE_EXTRA = 64
-# Stop learning request heads of a connection after this many attempts.
-_LESSONS = 8
 _QUOTED_CHUNKED = re.compile(rb'(\r\n(?i:transfer-encoding):[ \t]*)"chunked"(?=[ \t]*\r\n)')
 _CODINGS = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (TOKEN, TOKEN))
 _STRICT_REQUEST_HEAD = re.compile(
@@ -215,10 +213,10 @@ class RequestParser(MessageParser[Request]):
             if len(length) > _LENGTH_DIGITS or int(length) > limits.body_bytes:
                 raise RemoteProtocolError("the body is too large", status=413)
             body = int(length)
-            if name == "NOTIFY" and self._lessons < _LESSONS:
+            if name == "NOTIFY" and self._lessons < limits.learned_heads:
                 if self._lessons >= 0:
                     self._repeated = request.head = RepeatedHead.learn(request, head, limits)
-                    request.seq = _read_seq(fields.get(b"seq", b""))
+                    request.seq = read_seq(fields.get(b"seq", b""))
                 self._lessons += 1
         elif b"transfer-encoding" in fields:
             _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
@@ -243,7 +241,7 @@ class RequestParser(MessageParser[Request]):
         return position
 
 
-def _read_seq(digits: bytes) -> int:
+def read_seq(digits: bytes) -> int:
     """The value of :attr:`.Request.seq` for these digits."""
     return int(digits) if digits.isdigit() and len(digits) < _UNBOUNDED_DIGITS else -1
 
@@ -341,9 +339,9 @@ class RepeatedHead:
     beside it, and does not judge the head again. Both together save 4.6 of the 15 us of
     processor time that an event takes with its socket.
 
-    The numbers of most of these heads can be foreseen: SEQ is one more than before, and both have
-    as many digits as before, so that the length of the body follows from that of the data. One
-    comparison recognises such a head, which saves 0.4 us.
+    The numbers of most of these heads are known before: SEQ is one more than in the head before,
+    and the head has the same length, so that the length of the body follows from that of the data.
+    One comparison recognises such a head, which saves 0.4 us.
     """
 
     __slots__ = (
@@ -380,9 +378,9 @@ class RepeatedHead:
         self._seq_index = names.index(b"seq")
         self._length_index = names.index(b"content-length")
         self._length_is_first = self._length_index < self._seq_index
-        # What the next head is like, if it is foreseen:
+        # The length and the SEQ that are expected of the next head.
         self._size = len(head)
-        self._next_seq = _read_seq(request.fields[b"seq"]) + 1
+        self._next_seq = read_seq(request.fields[b"seq"]) + 1
 
     @classmethod
     def learn(cls, request: Request, head: bytes, limits: Limits) -> RepeatedHead | None:
@@ -429,7 +427,7 @@ class RepeatedHead:
         size = int(length)
         if size != len(body) or size > self._limit:
             return None
-        number = _read_seq(seq)
+        number = read_seq(seq)
         self._size = len(data) - size
         self._next_seq = number + 1
         return self._request.repeat(self, number, seq, length, body)

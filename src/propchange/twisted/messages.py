@@ -12,6 +12,7 @@ from propchange.core.limits import Limits
 from propchange.core.wire.messages import HeaderPairs, Request, Response
 from propchange.core.wire.refusals import Refusal
 from propchange.http.framing import keeps_alive
+from propchange.http.requests import read_seq
 from propchange.twisted.runtime import (
     Reactor,
     endpoint_of_address,
@@ -44,19 +45,15 @@ _HEAD = "_propchange_head"
 
 
 class EventHead:
-    """The head of an event whose verdict is known, kept by its connection of ``twisted.web``.
+    """The head of an accepted event, kept with its connection of ``twisted.web``.
 
-    The next events over a connection mostly differ in SEQ and CONTENT-LENGTH alone. Then no header
-    has to be read or judged again, which takes as long as reading the body.
+    The heads of the next events over a connection mostly differ in SEQ and CONTENT-LENGTH alone.
+    They are not read or judged again, which would take as long as reading the body.
 
-    ``verdict`` is what the owner has found of this head.
+    ``verdict`` is the verdict on this head, for the resource that has judged it.
     """
 
     __slots__ = ("_length", "_line", "_pairs", "_request", "_seq", "lessons", "verdict")
-
-    LESSONS = 8
-    """Stop learning heads of a connection after this many. Its events are of several
-    subscriptions."""
 
     def __init__(self, request: Any, message: Request, lessons: int, verdict: Any) -> None:
         # Without the body, which would stay as long as the connection.
@@ -74,9 +71,9 @@ class EventHead:
         self.verdict = verdict
 
     @classmethod
-    def learn(cls, request: Any, message: Request, verdict: Any) -> None:
-        """Keep the head of ``message``, which was made of ``request`` by :func:`read_request` and
-        accepted, if its connection may bring more like it."""
+    def learn(cls, request: Any, message: Request, verdict: Any, limits: Limits) -> None:
+        """Keep the head of ``message``, which was read from ``request`` by :func:`read_request` and
+        accepted, unless its connection ends or has learned too many heads."""
         channel: Any = getattr(request, "channel", None)
         if not isinstance(channel, HTTPChannel):
             return
@@ -87,7 +84,7 @@ class EventHead:
             return
         former: EventHead | None = getattr(channel, _HEAD, None)
         lessons = 1 if former is None else former.lessons + 1
-        if lessons <= cls.LESSONS:
+        if lessons <= limits.learned_heads:
             setattr(channel, _HEAD, cls(request, message, lessons, verdict))
 
     def match(self, request: Any, body: bytes) -> Request | None:
@@ -105,8 +102,7 @@ class EventHead:
         pairs[seq], pairs[length] = known[seq], known[length]
         if pairs != known or len(seqs) != 1 or len(lengths) != 1 or not seqs[0].isdigit():
             return None
-        number = int(seqs[0]) if len(seqs[0]) < 10 else -1
-        return self._request.repeat(self, number, seqs[0], lengths[0], body)
+        return self._request.repeat(self, read_seq(seqs[0]), seqs[0], lengths[0], body)
 
     def headers(self, seq: bytes, length: bytes) -> HeaderPairs:
         """The header pairs of the event that has these numbers."""

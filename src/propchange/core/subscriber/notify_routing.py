@@ -52,10 +52,6 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORMER_SIDS = 4
 """Former SIDs that are kept per grant. A device may answer every renewal with another SID."""
 
-_FORMS = 8
-"""Bodies of one subscription from which a form is learned. Those of a device that sends another
-form each time would cost more for it."""
-
 _SUBSCRIBING = SubscriberState.SUBSCRIBING
 
 
@@ -359,7 +355,7 @@ class NotifyRouting:
             return notify_response(request), None, received
         assert record is not None
         if known:
-            if record.forms < _FORMS:
+            if record.forms < self._limits.learned_bodies:
                 record.forms += 1
                 record.form = RepeatedBody.learn(body, self._limits)
         else:
