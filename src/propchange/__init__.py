@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from propchange.upnp.description import DeviceDescription, ServiceDescription
     from propchange.upnp.device import Device
     from propchange.upnp.service import Service
-else:  # a type checker reads the names above, and refuses the others
+else:  # hidden from type checkers: __getattr__ would make them accept any name
     __getattr__, __dir__ = _lazy_names(
         globals(),
         {

@@ -8,8 +8,8 @@ C = TypeVar("C", bound=type)
 
 
 def interpreted(cls: C) -> C:
-    """Return ``cls``. mypyc makes an ordinary class of Python of each class with a decorator that
-    it does not know. A class needs that if it derives from a built-in type, if a class that is not
+    """Return ``cls``. mypyc leaves a class to the interpreter if it has a decorator that mypyc does
+    not know. A class needs that if it derives from a built-in type, if a class that is not
     compiled derives from it, if weak references to it are taken, or if it is a Protocol that
     classes of other modules have."""
     return cls

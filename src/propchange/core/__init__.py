@@ -127,7 +127,7 @@ if TYPE_CHECKING:
         Request,
         Response,
     )
-else:  # a type checker reads the names above, and refuses the others
+else:  # hidden from type checkers: __getattr__ would make them accept any name
     __getattr__, __dir__ = _lazy_names(
         globals(),
         {

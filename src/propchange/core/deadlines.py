@@ -20,8 +20,8 @@ class Deadlines(Generic[K]):
         # Two dicts connect a key and its entry in the heap. With the key in the entry, the garbage
         # collector would visit each entry. It does not visit tuples of numbers.
         self.when: dict[K, tuple[float, int]] = {}
-        """The deadline and the number of each key. Only for reading: whether it is empty can be
-        seen without a call of a function."""
+        """The deadline and the number of each key. Read it only. A hot path asks it whether there
+        is a deadline, because that calls no function."""
         self._keys: dict[int, K] = {}
         self._heap: list[tuple[float, int]] = []
         self._serial = 0

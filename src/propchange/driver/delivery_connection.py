@@ -35,8 +35,8 @@ Route = tuple[str | int, ...]
 """The parts of the endpoint of a delivery URL, and of the local address to send from, if one is
 given. The garbage collector does not visit a tuple of strings and numbers."""
 
-# Answers that end their connections, by their bytes: a subscriber that closes after each NOTIFY
-# needs no parser for them. That saves 8 of 80 us for each event.
+# The last answers that end their connections are kept by their bytes, so that the answers of
+# subscribers that close after each NOTIFY need no parser. That saves 8 of 80 us for each event.
 _REMEMBERED_ANSWERS = 16
 _REMEMBERED_BYTES = 1_024
 
@@ -253,8 +253,9 @@ class DeliveryConnection:
             self.part()
 
     def _remember(self, data: bytes, response: Response) -> None:
-        """Note that ``data``, the first bytes of a connection for a parser, are an answer after
-        which no bytes count. So they are the same answer on each connection."""
+        """Keep ``response``, which ends its connection, for the next connection that receives
+        ``data`` first. The bytes behind such an answer do not count, so ``data`` always has the
+        same meaning."""
         known = self._pool.last_answers
         if len(data) <= _REMEMBERED_BYTES:
             known[data] = response
@@ -283,7 +284,7 @@ class DeliveryConnection:
         """Nothing to do: a request is one write."""
 
     def resume_writing(self) -> None:
-        """Nothing to do, as there."""
+        """Nothing to do: a request is one write."""
 
     def eof_sent(self) -> None:
-        """Nothing to do, as there."""
+        """Nothing to do: the subscriber ends the connection."""

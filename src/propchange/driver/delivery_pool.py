@@ -148,7 +148,7 @@ class DeliveryPool:
                 connection.write(encoded)
                 continue
             if address.head is None:
-                encode_delivery(delivery)  # raises what the caller must know
+                encode_delivery(delivery)  # raises before a connection is opened
             if self._closing:
                 raise RuntimeError("the delivery pool is closed")
             if self._has_room and not self._waiting:

@@ -14,16 +14,16 @@ from propchange.driver.runtime import Runtime
 
 TAKEN_AT_ONCE = 16
 """Deliveries that are taken between two readings of the clock. Each takes some 10 µs. A delivery
-that merges thousands of changes takes 8 ms, so it is the last one that is taken at once."""
+that merges thousands of changes takes 8 ms, so no other one is taken after it at once."""
 
 
 class DeliveryTurns:
     """Begins the deliveries of one publisher.
 
-    ``take`` is called with a number, and returns as many deliveries or fewer: fewer if there are no
-    more, or up to the first one whose message was merged. ``begin`` is called with these
-    deliveries. If the slice of this turn of the loop is used up, ``go_on`` is called in
-    the next turn, and must call :meth:`begin_some` again. ``Limits.delivery_connections``
+    ``take`` is called with a number, and returns at most that many deliveries. It returns fewer if
+    there are no more, or if the last one has a merged message. ``begin`` is called with these
+    deliveries. If the slice of this turn of the loop is used up, ``go_on`` is called in the next
+    turn, and must call :meth:`begin_some` again. ``Limits.delivery_connections``
     deliveries may be in flight: subtract 1 from :attr:`in_flight` when a delivery has ended."""
 
     def __init__(

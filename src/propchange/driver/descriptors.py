@@ -55,7 +55,7 @@ class Giver(Protocol):
 
 
 class Registration:
-    """Registers a pool or table of connections for as long as that keeps this object."""
+    """The place of a pool or table in :class:`Descriptors`, while the pool or table keeps it."""
 
     # A class that mypyc compiles takes no weak references, and the pools and tables are compiled.
     __slots__ = ("__weakref__", "give_back")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from propchange.driver.machine import Interfaces
 
 INTERFACES = Interfaces()
+"""The interfaces, read once for all these callers."""
 
 on_link_for = INTERFACES.on_link_for
 """The prefixes of the interface that has an address."""

@@ -196,7 +196,7 @@ class Publication:
             self._turns.in_flight -= 1
             self.protocol.delivery_ended(delivery, result, self.now())
         if len(self._delivered) == self._turns.in_flight:
-            self.pump()  # no other delivery can end in this turn of the loop
+            self.pump()  # all deliveries in flight have ended
         elif result != 200:
             self.queue_pump()
         elif not self._answers_queued:
@@ -211,8 +211,8 @@ class Publication:
             self.pump()
 
     def _settle_delivered(self) -> bool:
-        """Tell the protocol of the deliveries that were answered with 200 since the last pump.
-        Returns whether it has something for :meth:`pump`."""
+        """Pass the deliveries that were answered with 200 to the protocol. Returns whether there
+        is something for :meth:`pump`."""
         delivered = self._delivered
         self._delivered = []
         self._turns.in_flight -= len(delivered)

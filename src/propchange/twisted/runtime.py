@@ -314,7 +314,7 @@ class Stream(TwistedProtocol):
             transport.unregisterProducer()
             transport.loseConnection()
             if self._plain and not unwritten(transport):
-                # Else it ends when the system has room, which depends on the peer.
+                # Otherwise the reactor waits for room to write, which depends on the peer.
                 done: Any = Failure(errors.ConnectionDone())  # type: ignore[no-untyped-call] # Twisted's
                 transport.reactor.callLater(0, transport.connectionLost, done)
 

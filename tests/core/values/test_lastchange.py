@@ -441,7 +441,7 @@ def plain(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange | None:
     return found
 
 
-def test_the_plain_form_is_read_at_a_look() -> None:
+def test_the_plain_form_is_read_without_the_parser() -> None:
     found = plain(PLAIN)
     assert found is not None
     assert len(found.entries) == 5
@@ -497,7 +497,7 @@ def test_the_plain_form_has_the_limits_of_the_parser() -> None:
 
 
 @given(st.data())
-def test_whatever_is_another_one_in_a_plain_text_it_is_read_as_the_parser_does(
+def test_a_plain_text_with_any_change_is_read_as_the_parser_reads_it(
     data: st.DataObject,
 ) -> None:
     position = data.draw(st.integers(0, len(PLAIN)))

@@ -414,7 +414,7 @@ class PublisherProtocol:
 
     def take_deliveries(self, limit: int, *, stop_at_merged: bool = False) -> list[Delivery]:
         """At most ``limit`` deliveries to begin. Call :meth:`delivery_ended` at the end of each.
-        ``stop_at_merged``: none follows one whose message was merged, which takes long."""
+        ``stop_at_merged``: the list ends after a merged message, since merging can take long."""
         return self._queue.take(limit, self._now, stop_at_merged=stop_at_merged)
 
     def delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> None:
@@ -463,8 +463,9 @@ class PublisherProtocol:
                 self._settle(subscription)
 
     def delivered(self, deliveries: Iterable[Delivery], now: float) -> bool:
-        """:meth:`delivery_ended` of each of ``deliveries`` with the status 200, in less time.
-        Returns whether there may be deliveries or outcomes to drain."""
+        """Note that each of ``deliveries`` was answered with the status 200. The same as
+        :meth:`delivery_ended` for each, in less time. Returns whether there may be deliveries or
+        outcomes to drain."""
         self._now = now
         waits = self._queue.delivered(
             deliveries, now, lambda each: self.delivery_ended(each, 200, now)

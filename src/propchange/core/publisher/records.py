@@ -36,7 +36,7 @@ from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
 
-@dataclass(frozen=True, slots=True)  # without Record: see there
+@dataclass(frozen=True, slots=True)  # without Record: mypyc compiles it
 class EventedVariable:
     """An evented state variable, declared to the publisher.
 
@@ -189,8 +189,8 @@ class WaitingSubscriptions:
 
 
 NOBODY = WaitingSubscriptions()
-"""Where no subscription has waited yet: at most endpoints. It stays empty, and is one object for
-all of them, because the garbage collector visits each object."""
+"""The ``waiting`` of each endpoint that no subscription waits for. It stays empty. It is one object
+for all of them, because the garbage collector visits each object."""
 
 
 class EndpointLoad:

@@ -98,8 +98,8 @@ class EventReception:
         without a loss, a doubt, a minimum interval or large values. Returns False, and does
         nothing, for any other event.
 
-        Nearly every event is such an event. It would have the same effects in :meth:`receive`. They
-        are written out here because the calls of that way take 1.3 of 15 us.
+        Nearly every event is such an event. The effects are those of :meth:`receive`. They are
+        written out here because the calls there take 1.3 of 15 us.
         """
         sequence, values, convert = record.sequence, record.values, record.convert
         variable, text = pairs[0]

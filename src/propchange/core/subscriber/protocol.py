@@ -325,8 +325,8 @@ class SubscriberProtocol:
         An unknown path is answered 412 as an unknown SID is, never 404, so that the publisher ends
         the subscription of a former process (RSP-03, RSP-07).
         """
-        # A shorter way for the usual event: its head was accepted before and differs in its numbers
-        # alone, its body in the text of the variable.
+        # A shorter way for the usual event. Its head differs from one that was accepted in the
+        # numbers alone. Its body differs in the text of the variable alone.
         head, record = request.head, self._paths.get(request.target)
         if head is not None and record is not None and record.head is head:
             seq, form, body = request.seq, record.form, request.body

@@ -117,7 +117,7 @@ _FIXED_CONTEXT = Context(prec=40, traps=[InvalidOperation])
 
 
 def _read_integer(text: str) -> int:
-    if len(text) < 10 and text.isascii() and text.isdigit():  # most texts: no expression
+    if len(text) < 10 and text.isascii() and text.isdigit():  # most texts need no expression
         return int(text)
     return int(_matched(_INTEGER, text)[1])
 

@@ -44,8 +44,8 @@ CDS_EVENT = "urn:schemas-upnp-org:av:cds-event"
 MASTER = "Master"
 """The channel that stands for all channels."""
 
-# The plain form, see _parse_plain(). In an attribute XML makes other white space a blank, so there
-# is none.
+# The plain form, see _parse_plain(). No value has a tab or a line end, since an XML parser turns
+# those of an attribute into blanks.
 _PLAIN_VALUE = r"[ !#-%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[ !#-%'-;=?-~]*)*"
 _PLAIN_VARIABLE = (
     r"<([A-Za-z_][A-Za-z0-9_.-]*)(?: channel=\"([ !#-%'-;=?-~]+)\")? "

@@ -262,8 +262,9 @@ class EventMessage:
     """The body of an event message, shared by all subscriptions.
 
     ``changes`` are (variable, text) pairs; ``body`` is the encoded propertyset; ``updates``
-    counts the changes of state that were merged into it, 1 when none was. ``tail`` is where the
-    ``http`` room keeps the end of the latest request that carried it, from the SEQ ``tail_seq`` on.
+    counts the changes of state that were merged into it, 1 when none was. In ``tail`` the
+    ``http`` room keeps the end of the latest request that carried it: the SEQ ``tail_seq``, the
+    header behind it and the body.
     """
 
     changes: tuple[tuple[str, str], ...]

@@ -202,7 +202,7 @@ class Subscription(SubscriptionBase):  # type: ignore[misc]  # SoCo has no types
         if not self.event_listener.live:
             self.event_listener.stop()
 
-    # --- what the kept subscription tells ---
+    # --- called by the kept subscription ---
 
     def _granted(self, sid: str, timeout: int | None) -> None:
         self.subscriptions_map.unregister(self)
