@@ -26,8 +26,11 @@ class CompiledBuildHook(BuildHookInterface[Any]):
         return os.environ.get("PROPCHANGE_COMPILE", "").lower() not in OFF
 
     def dependencies(self) -> list[str]:
-        """What pip installs for the build, on top of hatchling."""
-        return ["mypy>=2.4,<2.5", "setuptools"] if self._wanted() else []
+        """What pip installs for the build, on top of hatchling: mypyc, and what the compiled
+        modules import, whose types it reads."""
+        if not self._wanted():
+            return []
+        return ["mypy>=2.4,<2.5", "setuptools", *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and add what was compiled. Ends the build if it cannot."""

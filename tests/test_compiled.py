@@ -10,11 +10,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import compiled_build
 import pytest
 from compiled_build import MODULES, SOURCE, path_of
+from hatchling.build import get_requires_for_build_wheel
+from packaging.requirements import Requirement
 
 import propchange
 
@@ -93,6 +96,18 @@ def test_an_editable_installation_is_not_compiled() -> None:
     done = hatchling("editable", PROPCHANGE_COMPILE="1")
     assert done.returncode == 1
     assert "PROPCHANGE_COMPILE: an editable installation is not compiled" in done.stderr
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_an_isolated_build_has_what_the_compiled_modules_import(
+    monkeypatch: pytest.MonkeyPatch, compiled: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PROPCHANGE_COMPILE", compiled)
+    needed = {Requirement(each).name for each in get_requires_for_build_wheel()}
+    runtime = {Requirement(each).name for each in requires("propchange") or () if ";" not in each}
+    assert needed == ({"mypy", "setuptools", *runtime} if compiled == "1" else set())
+    assert "httptools" in runtime
 
 
 def test_the_default_wheel_is_pure(tmp_path: Path) -> None:
