@@ -124,6 +124,14 @@ def test_a_timeout_beyond_32_bits_is_cut_to_the_largest() -> None:
     assert parse_timeout(b"Second-" + b"9" * 5000) == 4294967295.0
 
 
+@given(st.from_regex(rb"[0-9]*", fullmatch=True) | st.binary(), st.booleans())
+def test_the_usual_form_of_a_timeout_is_read_like_the_same_one_in_capitals(
+    rest: bytes, lenient: bool
+) -> None:
+    usual = parse_timeout(b"Second-" + rest, lenient=lenient)
+    assert usual == parse_timeout(b"SECOND-" + rest, lenient=lenient)
+
+
 @given(st.binary())
 def test_no_bytes_make_reading_a_timeout_fail(value: bytes) -> None:
     for lenient in (False, True):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.wire.headers import parse_host
-from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address
+from propchange.core.wire.messages import DeliveryURL, Endpoint, parse_address, parse_literal
 from propchange.errors import RemoteProtocolError
 
 CALLBACK_POLICIES = ("on-link", "same-host", "any")
@@ -187,7 +187,7 @@ def _take_apart(url: str, limits: Limits) -> tuple[_Address, int, str, str]:
     except ValueError as error:
         raise _refusal(f"the callback {shown} does not name an address: {error}", _FORM) from None
     try:
-        address = ip_address(host)
+        address = parse_literal(host)
     except ValueError:
         raise _refusal(
             f"the callback {shown} does not name its host by a literal IP address without a zone",

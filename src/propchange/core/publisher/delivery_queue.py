@@ -156,9 +156,10 @@ class DeliveryQueue:
         else at most ``Limits.unproven_duration``, and at least ``minimum``. It is trusted if it
         has taken an event, or is on the host of the subscriber and has not failed."""
         peer = subscription.peer
-        loads = [route.load for route in subscription.routes]
-        if any(load.proven or (not load.failures and load.is_on(peer)) for load in loads):
-            return duration
+        for route in subscription.routes:
+            load = route.load
+            if load.proven or (not load.failures and load.is_on(peer)):
+                return duration
         return min(duration, max(self._limits.unproven_duration, minimum))
 
     def leave(self, subscription: Subscription, now: float) -> None:
