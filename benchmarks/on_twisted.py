@@ -51,7 +51,7 @@ class NotificationPublisher(PeerPublisher):
         return [python, "-W", "ignore", str(program), self._which]
 
     def know(self, sink: Sink) -> None:
-        """The subscribers."""
+        """Note the subscribers."""
         self.program.ask("targets", json.dumps(sink.targets))
 
 

@@ -163,7 +163,7 @@ def _work(
 ) -> None:
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
-    # Some subscribers are bad, and the warnings about them are no news.
+    # Some subscribers are bad on purpose: print no warnings about them.
     logging.getLogger("propchange").addHandler(logging.NullHandler())
     (uvloop.run if on_uvloop else asyncio.run)(_serve(connection, program))
 
@@ -175,7 +175,7 @@ async def _serve(connection: Connection, program: Callable[[], Any]) -> None:
         while True:
             await readable.wait()
             readable.clear()
-            if not connection.poll():  # the loop told of the same bytes twice
+            if not connection.poll():  # the loop has reported the same bytes twice
                 continue
             os.set_blocking(connection.fileno(), True)  # uvloop has changed it; a rest may follow
             try:
@@ -184,6 +184,6 @@ async def _serve(connection: Connection, program: Callable[[], Any]) -> None:
                 break
             try:
                 connection.send((False, await commands[command](*arguments)))
-            except Exception:  # noqa: BLE001 - whatever it was, the other process tells it
+            except Exception:  # noqa: BLE001 - the other process raises it
                 connection.send((True, traceback.format_exc()))
     asyncio.get_running_loop().remove_reader(connection.fileno())

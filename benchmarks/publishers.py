@@ -213,7 +213,7 @@ class _Crowd:
 
 @contextlib.asynccontextmanager
 async def _bare() -> AsyncIterator[Commands]:
-    """The least that fan-out can cost on this loop: prebuilt bytes out, a glance at the answers."""
+    """The least that fan-out can cost on this loop: prebuilt bytes. Only 200 is looked for."""
     crowd = _Crowd()
     heads: list[tuple[str, int, bytes]] = []
     loop = asyncio.get_running_loop()
@@ -254,7 +254,7 @@ async def _bare() -> AsyncIterator[Commands]:
             for (connection, _), (_, _, head) in zip(crowd.connections, heads, strict=True):
                 connection.send([head + tail])
 
-        crowd.outstanding = 1 << 62  # nobody waits
+        crowd.outstanding = 1 << 62  # no call waits for the answers
         mark = await _at_a_pace(per_second, seconds, send)
         await asyncio.sleep(0.1)
         return mark
@@ -332,7 +332,7 @@ class BarePublisher:
         return self._worker
 
     def connect(self, targets: Sequence[Target], most_at_endpoint: int = 1) -> None:
-        """Know the subscribers, and connect to them unless they close."""
+        """Note the subscribers, and connect to them unless they close."""
         self.process.ask("know", targets)
         if most_at_endpoint:
             self.process.ask("connect", most_at_endpoint)

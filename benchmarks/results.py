@@ -31,8 +31,8 @@ COST = "CPU-µs"
 """The measures of most rows: operations by the clock, and processor time of one operation."""
 
 PEERS = ("async-upnp-client", "libupnp", "GUPnP", "Cohen3", "SoCo")
-"""How the names of the other libraries begin. One that loses or reorders something is told of, and
-the run goes on."""
+"""How the names of the other libraries begin. If one of them loses or reorders something, the table
+says so, and the exit status stays 0."""
 
 Figures = dict[str, float]
 """One round of one contestant, by measure."""

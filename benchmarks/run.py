@@ -35,7 +35,7 @@ __all__ = ["main"]
 
 ROUNDS = 5
 SECONDS = 0.4
-"""Short enough that all contestants of a row meet the same weather on a shared machine."""
+"""Rounds are short, so that other programs of the machine slow all contestants of a row alike."""
 SECONDS_WITHOUT_SPEED = 0.2
 """For the record only."""
 

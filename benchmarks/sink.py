@@ -79,9 +79,8 @@ class Sink(Program):
         return told
 
     def settle(self, expected: int, value: str) -> dict[str, Any]:
-        """The report, when ``expected`` messages are there. Raises :exc:`Incorrect` if no more
-        come before, if one is out of order or one too much, or if a subscriber has not
-        ``value``."""
+        """The report, when ``expected`` messages have come. Raises :exc:`Incorrect` if fewer or
+        more come, if one is out of order, or if a subscriber does not have ``value``."""
         told: dict[str, Any] = {"good": -1}
         before = -2
         while before < told["good"] < expected:

@@ -109,7 +109,7 @@ def missing_tools() -> list[str]:
 
 
 def fingerprint(source: Path) -> str:
-    """Of everything that the compiled modules are made of."""
+    """A hash of everything that the compiled modules are made of."""
     seen = hashlib.sha256(f"{sys.version} {version('mypy')} {_COMPILE} {MODULES}".encode())
     for path in sorted((source / "propchange").rglob("*.py")):
         seen.update(f"{path.relative_to(source)} ".encode() + path.read_bytes())
@@ -117,7 +117,8 @@ def fingerprint(source: Path) -> str:
 
 
 def build(target: Path, source: Path = SOURCE) -> list[Path]:
-    """Build into ``target``, which is emptied before. The compiled files. Raises BuildError."""
+    """Build into ``target``, which is emptied before. Returns the compiled files. Raises
+    BuildError."""
     if missing := missing_tools():
         raise BuildError(
             f"the compiled build of propchange needs {', '.join(missing)}; without "
@@ -147,9 +148,9 @@ def main() -> int:
     parser.add_argument("target", type=Path, help="where to; it is emptied before")
     options = parser.parse_args()
     target = options.target.absolute()
-    print_ = fingerprint(SOURCE)
+    sources = fingerprint(SOURCE)
     mark = target / MARK
-    if mark.exists() and mark.read_text() == print_:
+    if mark.exists() and mark.read_text() == sources:
         print(f"{target} is up to date")
         return 0
     try:
@@ -157,7 +158,7 @@ def main() -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
-    mark.write_text(print_)
+    mark.write_text(sources)
     print(f"{len(MODULES)} modules compiled into {target}: {len(built)} files")
     return 0
 

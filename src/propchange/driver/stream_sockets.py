@@ -49,8 +49,8 @@ _READ_BYTES = 65_536
 """Bytes that are read from one socket at once."""
 
 _UNWRITTEN_BYTES = 65_536
-"""Unwritten bytes above which the connection is told that its peer does not read, as with the
-transports of asyncio."""
+"""Unwritten bytes above which ``pause_writing`` of the connection is called. The transports of
+asyncio have the same number."""
 
 # Numbers here, because the module select has them on Linux only.
 _IN, _OUT, _ERROR, _HANGUP, _PEER_ENDED = 0x1, 0x4, 0x8, 0x10, 0x2000

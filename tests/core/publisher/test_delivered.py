@@ -29,8 +29,8 @@ FAILURES = [412, 500, DeliveryFailure.STALE, DeliveryFailure.CONNECT]
 
 
 class Twins:
-    """Two publishers with the same inputs. The first one is told of answers with 200 by
-    ``delivered``, the other one by ``delivery_ended``."""
+    """Two publishers with the same inputs. Answers with 200 go to ``delivered`` of the first one,
+    and to ``delivery_ended`` of the other one."""
 
     def __init__(self, limits: Any = LIMITS) -> None:
         self.devices = [self._device(limits) for _ in range(2)]

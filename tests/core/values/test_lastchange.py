@@ -430,7 +430,7 @@ PLAIN = (
 
 
 def plain(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange | None:
-    """What is found at a look, if anything is: what the tree of the elements says."""
+    """What is read without a tree of the elements, if it is. It must be what the tree gives."""
     found = _parse_plain(text, limits)
     if found is not None:
         # One blank more, and it is not plain any more.

@@ -254,12 +254,7 @@ class DeliveryQueue:
         return False
 
     def _begin(
-        self,
-        ready: _Ready,
-        limit: int,
-        now: float,
-        taken: list[Delivery],
-        stop_at_merged: bool,
+        self, ready: _Ready, limit: int, now: float, taken: list[Delivery], stop_at_merged: bool
     ) -> bool:
         """Begin deliveries of the subscriptions in ``ready``, in order. Returns whether it has
         stopped at a merged message.
