@@ -243,7 +243,8 @@ def rows(
             most_at_endpoint=most,
         )
         if limits:
-            row.note += f"; limits raised: {', '.join(limits)}"
+            raised = f"limits raised: {', '.join(limits)}"
+            row.note = f"{row.note}; {raised}" if row.note else raised
         costs[count] = row.values("propchange", COST)
         yield row
 

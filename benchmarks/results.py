@@ -169,12 +169,19 @@ class Results:
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
 
-    def add(self, variant: Variant) -> None:
-        """Take the place of the rows of the same family and title, and leave the others."""
+    def add(self, variant: Variant, *, some_rows: bool = False) -> None:
+        """Take the place of the rows of the same families, or with ``some_rows`` of the same
+        families and titles only, and leave the others."""
         for number, each in enumerate(self.variants):
             if each.name == variant.name:
-                taken = {row.family for row in variant.rows}
-                rows = [row for row in each.rows if row.family not in taken]
+                families = {row.family for row in variant.rows}
+                titles = {(row.family, row.title) for row in variant.rows}
+                rows = [
+                    row
+                    for row in each.rows
+                    if row.family not in families
+                    or (some_rows and (row.family, row.title) not in titles)
+                ]
                 self.variants[number] = Variant(
                     variant.name, variant.machine, sorted(rows + variant.rows, key=_family_order)
                 )

@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write:
         path = report.FOLDER / "results.json"
         results = Results.load(path)
-        results.add(variant)
+        results.add(variant, some_rows=bool(options.row))
         results.save(path)
         report.write()
     print(

@@ -41,7 +41,7 @@ class Commands(LineOnlyReceiver):
         for _ in range(events // at_once):
             for _ in range(at_once):
                 self._number += 1
-                thermometer.temperature = 10.0 + self._number % 64 / 8
+                thermometer.temperature = 10.0625 + self._number % 64 / 8
             await thermometer.drained()
         tell(fired=events, last=f"{thermometer.temperature:g}")
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from benchmarks import network
+from benchmarks.on_twisted import ServicePublisher
 from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher
 from benchmarks.processes import process_cpu_seconds
 from benchmarks.programs import Program, compiled, compiler
+from benchmarks.sink import Sink
 from lab.fixtures import missing
 
 pytestmark = [
@@ -79,6 +81,21 @@ def test_each_other_library_delivers(name: str, own_network: None) -> None:
         in_network(lambda: deliver(publisher))
     else:
         deliver(publisher)  # where a package index can be reached, for the environment of Cohen3
+
+
+def test_subscribers_of_a_service_on_twisted_have_its_last_value_after_any_number_of_events() -> (
+    None
+):
+    publisher = ServicePublisher()
+    try:
+        publisher.start()
+        with Sink(2, 2, 2) as sink:
+            sink.subscribe(publisher.event_url())
+            for _ in range(8):
+                sink.ask("begin", "ordered")
+                sink.settle(2, publisher.publish(1, 1))
+    finally:
+        publisher.stop()
 
 
 def test_a_library_that_is_not_there_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,22 @@ def test_a_second_run_takes_the_place_of_the_same_family_only() -> None:
     assert [row.title for row in results.variants[0].rows] == ["another", "100 subscribers"]
 
 
+def test_a_run_of_some_rows_leaves_the_other_rows_of_their_family() -> None:
+    results = Results([sample()])
+    again = sample()
+    again.rows = again.rows[:1]
+    again.rows[0].note = "again"
+    before = [row.title for row in sample().rows]
+    results.add(again, some_rows=True)
+    assert sorted(row.title for row in results.variants[0].rows) == sorted(before)
+    another = sample()
+    another.rows = another.rows[:1]
+    another.rows[0].title = "another"
+    results.add(another, some_rows=True)
+    rows = results.variants[0].rows
+    assert sorted(row.title for row in rows) == sorted([*before, "another"])
+
+
 def test_contestants_take_turns_and_one_that_lost_an_event_has_no_figures() -> None:
     turns: list[str] = []
 
