@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.wire.messages import Endpoint, Request
 from propchange.http import RequestParser
+from propchange.http.requests import RepeatedHeads
 
 PEER = Endpoint("192.0.2.7", 50_000)
 LOCAL = Endpoint("192.0.2.1", 8_123)
@@ -301,3 +302,243 @@ def test_whatever_came_before_the_result_is_that_of_a_new_parser(
     position = data.draw(st.integers(0, len(wire) - 1))
     wire[position] = data.draw(st.integers(0, 255))
     connection.feed(bytes(wire))
+
+
+# --- heads that repeat on other connections ---
+
+CLOSE = "CONNECTION: close\r\n"
+SECOND_PEER = Endpoint("192.0.2.7", 50_001)
+
+
+class Listener:
+    """The heads of a listener, to which every request comes on a new connection."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self.heads = RepeatedHeads(limits)
+
+    def connect(
+        self, peer: Endpoint | None = PEER, local: Endpoint | None = LOCAL
+    ) -> RequestParser:
+        return RequestParser(self.limits, peer=peer, local=local, heads=self.heads)
+
+    def feed(
+        self,
+        *pieces: bytes,
+        peer: Endpoint | None = SECOND_PEER,
+        local: Endpoint | None = LOCAL,
+        accepted: bool = True,
+    ) -> list[Request]:
+        """The requests in ``pieces``, which must be what a parser makes of them that knows no other
+        connection."""
+        parser = self.connect(peer, local)
+        alone = RequestParser(self.limits, peer=peer, local=local)
+        requests: list[Request] = []
+        for piece in pieces:
+            found, expected = parser.feed(piece), alone.feed(piece)
+            assert [told(request) for request in found] == [told(r) for r in expected]
+            for request in found:
+                if request.head is not None:
+                    digits = request.fields[b"seq"]
+                    assert request.seq == (int(digits) if len(digits) < 10 else -1)
+            if accepted and found and not requests:
+                parser.accepted()
+            requests += found
+        assert repr(parser.error) == repr(alone.error)
+        for name in ("in_message", "rest", "held_bytes", "expect_continue", "http_version"):
+            assert getattr(parser, name) == getattr(alone, name)
+        assert [told(each) for each in parser.feed(notify(99))] == [
+            told(each) for each in alone.feed(notify(99))
+        ]
+        parser.end()
+        alone.end()
+        assert repr(parser.error) == repr(alone.error)
+        return requests
+
+    def learn(self, wire: bytes) -> Any:
+        self.feed(wire, peer=PEER)
+        (known,) = self.feed(wire, peer=PEER)
+        return known.head
+
+
+@pytest.mark.parametrize("extra", ["", CLOSE])
+def test_a_device_that_connects_anew_is_known_from_its_third_event_on(extra: str) -> None:
+    listener = Listener()
+    heads = [listener.feed(notify(seq, extra=extra))[0].head for seq in range(9)]
+    assert heads[0] is None
+    assert heads[1] is not None
+    assert all(head is heads[1] for head in heads[1:])
+
+
+def test_a_known_head_has_the_ends_of_its_own_connection() -> None:
+    listener = Listener()
+    head = listener.learn(notify(0))
+    for number, peer in enumerate((PEER, SECOND_PEER)):
+        parser = listener.connect(peer)
+        for seq in (2 * number + 1, 2 * number + 2):
+            (request,) = parser.feed(notify(seq))
+            assert request.head is head
+            assert request.peer == peer
+            assert request.local == LOCAL
+
+
+def test_nothing_follows_a_known_head_that_ends_its_connection() -> None:
+    listener = Listener()
+    listener.learn(notify(0, extra=CLOSE))
+    parser = listener.connect()
+    assert len(parser.feed(notify(1, extra=CLOSE))) == 1
+    assert parser.feed(notify(2, extra=CLOSE)) == []
+    assert not parser.in_message
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        (Endpoint("192.0.2.8", 50_000), LOCAL),
+        (PEER._replace(scope=2), LOCAL),
+        (PEER, Endpoint("192.0.2.2", 8_123)),
+        (PEER, LOCAL._replace(scope=2)),
+        (PEER, None),
+        (None, LOCAL),
+    ],
+)
+def test_another_host_and_another_end_are_judged_anew(
+    peer: Endpoint | None, local: Endpoint | None
+) -> None:
+    listener = Listener()
+    head = listener.learn(notify(0))
+    (request,) = listener.feed(notify(1), peer=peer, local=local)
+    assert request.head is not head
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (notify(8, sid="uuid:2"),),
+        (notify(8, target="/other"),),
+        (notify(8, extra=CLOSE + "X: 1\r\n"),),
+        (notify(8), notify(9)),
+        (notify(8) + notify(9),),
+        (b"\r\n", notify(8)),
+        (b"\r\n" + notify(8),),
+        (notify(8)[:-1], notify(8)[-1:]),
+        (notify(8)[:12], notify(8)[12:]),
+        (notify(8)[:3], notify(8)[3:]),
+        (notify(8, extra="EXPECT: 100-continue\r\n", length=5),),
+        (notify(8, method="SUBSCRIBE"),),
+        (notify(8, length=DEFAULT_LIMITS.body_bytes + 1),),
+        (b"NOTIFY /" + b"x" * DEFAULT_LIMITS.target_bytes,),
+        (b"\x16\x03\x01",),
+        (b"",),
+    ],
+)
+@pytest.mark.parametrize("lesson", [notify(7), notify(7, extra=CLOSE)])
+def test_whatever_else_comes_is_parsed_as_on_a_first_connection(
+    lesson: bytes, pieces: tuple[bytes, ...]
+) -> None:
+    listener = Listener()
+    listener.learn(lesson)
+    for _ in range(3):
+        listener.feed(*pieces)
+
+
+def test_bytes_that_wait_before_the_first_request_are_a_part_of_it() -> None:
+    listener = Listener()
+    head = listener.learn(notify(0))
+    parser = listener.connect()
+    parser.keep(b"\r\n")
+    (request,) = parser.feed(notify(1))
+    assert request.head is not head
+    parser = listener.connect()
+    parser.end()
+    assert parser.feed(notify(1)) == []
+
+
+def test_only_accepted_requests_are_remembered() -> None:
+    listener = Listener()
+    for _ in range(4):
+        assert listener.feed(notify(0), accepted=False)[0].head is None
+    assert len(listener.heads) == 0
+    listener.feed(notify(0, method="SUBSCRIBE"))
+    assert len(listener.heads) == 0
+    RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL).accepted()
+
+
+def test_a_flood_of_other_requests_displaces_no_head() -> None:
+    listener = Listener(replace(DEFAULT_LIMITS, repeated_heads=2))
+    head = listener.learn(notify(0))
+    for number in range(9):
+        listener.feed(notify(0, target=f"/{number}"), accepted=False)
+    assert listener.feed(notify(1))[0].head is head
+
+
+def test_the_oldest_head_is_forgotten_above_the_limit() -> None:
+    listener = Listener(replace(DEFAULT_LIMITS, repeated_heads=2))
+    heads = [listener.learn(notify(0, target=f"/{number}")) for number in range(3)]
+    assert len(listener.heads) == 2
+    assert listener.feed(notify(1, target="/2"))[0].head is heads[2]
+    assert listener.feed(notify(1, target="/1"))[0].head is heads[1]
+    assert listener.feed(notify(1, target="/0"))[0].head is None
+
+
+def test_a_connection_does_not_learn_for_ever_either() -> None:
+    listener = Listener()
+    learned = [listener.feed(notify(0, extra=f"X: {n}\r\n"))[0].head for n in range(20)]
+    assert 0 < sum(head is not None for head in learned) < 10
+    listener = Listener()
+    for _ in range(20):
+        (request,) = listener.feed(notify(0, extra="EXPECT: 100-continue\r\n"))
+        assert request.head is None
+
+
+def test_two_events_at_once_are_noted_once() -> None:
+    listener = Listener()
+    first, second = listener.connect(), listener.connect(SECOND_PEER)
+    assert first.feed(notify(0))
+    assert second.feed(notify(1))
+    first.accepted()
+    second.accepted()
+    assert len(listener.heads) == 1
+    assert listener.feed(notify(2))[0].head is not None
+
+
+@given(
+    numbers,
+    numbers | st.none(),
+    st.binary(max_size=40),
+    st.booleans(),
+    st.sampled_from(["", CLOSE]),
+)
+def test_whatever_stands_for_the_numbers_other_connections_change_nothing(
+    seq: str, length: str | None, body: bytes, length_first: bool, extra: str
+) -> None:
+    listener = Listener()
+    listener.learn(notify(7, length_first=length_first, extra=extra))
+    listener.feed(notify(seq, body, length=length, length_first=length_first, extra=extra))
+
+
+@given(st.data(), st.sampled_from(["", CLOSE]))
+def test_whatever_byte_is_another_one_other_connections_change_nothing(
+    data: st.DataObject, extra: str
+) -> None:
+    listener = Listener()
+    listener.learn(notify(7, extra=extra))
+    wire = bytearray(notify(8, extra=extra))
+    position = data.draw(st.integers(0, len(wire) - 1))
+    wire[position] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(wire)))
+    listener.feed(bytes(wire))
+    listener.feed(bytes(wire[:cut]), bytes(wire[cut:]))
+
+
+@given(st.lists(st.tuples(steps, st.booleans(), st.sampled_from(["", CLOSE])), max_size=10))
+def test_whatever_the_earlier_connections_brought_changes_nothing(
+    moves: list[tuple[tuple[int, int], bool, str]],
+) -> None:
+    listener = Listener()
+    seq = 5
+    for (step, length), kept, extra in moves:
+        seq = max(0, seq + step)
+        wire = notify(seq, b"x" * length, extra=extra)
+        pieces = (wire, notify(seq + 1, b"y" * length, extra=extra)) if kept else (wire,)
+        listener.feed(*pieces)

@@ -33,9 +33,9 @@ class Limits(Record):
     playlist's metadata reaches about 200 kB. A larger one is answered with 413."""
 
     learned_heads: int = 8
-    """Heads of event messages that one connection learns, to recognise the next one without parsing
-    it. Learning a head takes longer than parsing it. Bounds the work for a peer whose heads always
-    differ."""
+    """Heads of event messages that one connection learns, and a listener for one request line, to
+    recognise the next one without parsing it. Learning a head takes longer than parsing it. Bounds
+    the work for a peer whose heads always differ."""
 
     learned_bodies: int = 8
     """Bodies of event messages that one subscription learns, to read the next one faster. Bounds
@@ -490,6 +490,11 @@ class Limits(Record):
     """Addresses whose connections to the listener are remembered for a diagnosis, about 200 bytes
     each. Above that, the address with the oldest connection is forgotten. Bounds a flood from many
     addresses."""
+
+    repeated_heads: int = 256
+    """Heads of accepted events that one listener remembers, to recognise the next event of a device
+    that connects anew for each. A head takes 1 to 2 kB. Above that, the oldest is forgotten.
+    Bounds what a device with ever new heads can take."""
 
     diagnoses: int = 16
     """Diagnoses of one control point at once; others wait. Each opens two connections, and an

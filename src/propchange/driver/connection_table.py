@@ -43,6 +43,7 @@ from propchange.driver.runtime import (
 )
 from propchange.driver.turns import Turns
 from propchange.http import encode_response
+from propchange.http.requests import RepeatedHeads
 
 
 class AcceptedConnection(Protocol):
@@ -208,6 +209,7 @@ class ConnectionTable:
         self.last_encoded = b""
         self._last_closing: Response | None = None
         self._last_closing_encoded = b""
+        self.heads = RepeatedHeads(limits)
         self.turns = Turns(runtime, limits.turn_seconds)
         self._open: set[AcceptedConnection] = set()
         self._shares = ConnectionShares(limits, known, runtime.now)

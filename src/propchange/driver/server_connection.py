@@ -111,7 +111,9 @@ class ServerConnection:
         self.transport = transport
         self._write_bytes = transport.write
         table = self._table
-        self._parser = RequestParser(table.limits, peer=transport.peer, local=transport.local)
+        self._parser = RequestParser(
+            table.limits, peer=transport.peer, local=transport.local, heads=table.heads
+        )
         self.progress = RequestProgress(self._parser)
         if not table.admit(self):
             self._turn_away()
@@ -440,14 +442,20 @@ class ServerConnection:
 
     def _ask(self, request: Request) -> Answer:
         progress = self.progress
-        if not progress.asked:
+        is_first = not progress.asked
+        if is_first:
             progress.asked = True
             self._table.has_asked()
         try:
             answer = self._table.respond(request)
         except Exception:  # noqa: BLE001 - it is logged
             return self._failed(request)
-        progress.refused = isinstance(answer, Response) and answer.status >= 400
+        if not isinstance(answer, Response):
+            progress.refused = False
+        else:
+            progress.refused = answer.status >= 400
+            if is_first and answer.status == 200:
+                self._parser.accepted()
         return answer
 
     def _failed(self, request: Request) -> Response:

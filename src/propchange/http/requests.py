@@ -57,16 +57,30 @@ class RequestParser(MessageParser[Request]):
     :attr:`expect_continue` is True after a head with ``Expect: 100-continue``, until the first byte
     of the body. Answer it with 100 and set it to False. ``Upgrade`` is ignored. A target in
     absolute form becomes its path if it names the same authority as HOST; otherwise it is refused.
+
+    ``heads``, if given, are those of all connections of the listener. Call :meth:`accepted` if the
+    first request was accepted.
     """
 
     _HEAD_END = re.compile(rb"\r\n\r\n")
 
-    def __init__(self, limits: Limits, *, peer: Endpoint | None, local: Endpoint | None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        peer: Endpoint | None,
+        local: Endpoint | None,
+        heads: RepeatedHeads | None = None,
+    ) -> None:
         super().__init__(limits)
         self._peer = peer
         self._local = local
         self._repeated: RepeatedHead | None = None  # the head that is likely to come next
         self._lessons = -1  # not from the first head: there may never be another
+        self._heads = heads
+        self._is_new = heads is not None  # nothing was received
+        self._key: HeadKey | None = None  # of the first request, if that is not in _heads
+        self._known: KnownHead | None = None  # else
         self._head = b""  # the head of the request whose body is not whole
         self._broken: Request | None = None
         self.expect_continue = False
@@ -113,15 +127,52 @@ class RequestParser(MessageParser[Request]):
         repeats, and nothing else is unparsed. Else None, and ``data`` is not taken: give it to
         :meth:`feed`."""
         head = self._repeated
-        if head is None or self._message is not None:
-            return None
-        if self._buffer or self._empty_cr or self._rest:
+        if head is None:
+            return self._feed_first(data) if self._is_new else None
+        if self._message is not None or self._buffer or self._empty_cr or self._rest:
             return None
         request = head.match(data)
         if request is not None:
             self._empty = 0
             self.http_version = request.http_version
+            request.peer = self._peer
         return request
+
+    def _feed_first(self, data: bytes) -> Request | None:
+        """As :meth:`feed_repeated`, for the first bytes: they may have the head of an earlier
+        connection."""
+        heads, peer = self._heads, self._peer
+        self._is_new = False
+        if heads is None or peer is None or self._rest or not data.startswith(b"NOTIFY "):
+            return None
+        end = data.find(b"\r", 0, self._limits.target_bytes)
+        if end < 0:
+            return None
+        key = (data[:end], peer.host, peer.scope, self._local)
+        known = self._known = heads.get(key)
+        if known is None:
+            self._key = key
+            return None
+        head = known.head
+        request = None if head is None else head.match(data)
+        if request is not None:
+            self._known = None
+            self.http_version = request.http_version
+            request.peer = peer
+            if request.keep_alive:
+                self._repeated = head
+            else:
+                self._last = True
+                self._end()
+        return request
+
+    def accepted(self) -> None:
+        """Note that the first request was accepted. If it was a NOTIFY, another one with its
+        head may come on another connection. Only accepted ones are remembered, so that nobody
+        else can displace them."""
+        key, self._key = self._key, None
+        if key is not None and self._heads is not None:
+            self._heads.add(key)
 
     def end(self) -> None:
         """Note that the stream has ended. An incomplete request becomes an error, status 400."""
@@ -135,6 +186,7 @@ class RequestParser(MessageParser[Request]):
         self._head = b""
         super()._end()
         self._repeated = None
+        self._is_new = False
         self.expect_continue = False
 
     def _bound(self, head: bytes | bytearray, known: int = 0) -> None:
@@ -214,10 +266,7 @@ class RequestParser(MessageParser[Request]):
                 raise RemoteProtocolError("the body is too large", status=413)
             body = int(length)
             if name == "NOTIFY" and self._lessons < limits.learned_heads:
-                if self._lessons >= 0:
-                    self._repeated = request.head = RepeatedHead.learn(request, head, limits)
-                    request.seq = read_seq(fields.get(b"seq", b""))
-                self._lessons += 1
+                self._learn(request, head)
         elif b"transfer-encoding" in fields:
             _judge_transfer_encoding(fields[b"transfer-encoding"], http_version)
             body = CHUNKED
@@ -230,6 +279,22 @@ class RequestParser(MessageParser[Request]):
         if self._message is None:
             self._head = b""
         return position
+
+    def _learn(self, request: Request, head: bytes) -> None:
+        learned: RepeatedHead | None = None
+        known, self._known = self._known, None
+        if known is not None:  # it is the first head
+            if known.lessons < self._limits.learned_heads:
+                known.lessons += 1
+                known.head = learned = RepeatedHead.learn(request, head, self._limits)
+        elif self._lessons >= 0 and request.keep_alive:
+            learned = RepeatedHead.learn(request, head, self._limits)
+        if learned is not None:
+            request.head = learned
+            request.seq = read_seq(request.fields[b"seq"])
+        if request.keep_alive:
+            self._repeated = learned
+        self._lessons += 1
 
     def _feed_body(
         self, message: Request, data: bytes, position: int, messages: list[Request]
@@ -327,10 +392,11 @@ class RepeatedHead:
     """A head whose SEQ and CONTENT-LENGTH are left open: a short way for the NOTIFYs of one device.
     Made by :meth:`learn`.
 
-    A device sends its events over one connection, and their heads differ in two numbers: SEQ
-    and CONTENT-LENGTH. Parsing the head with httptools, bounding it and judging HOST, NT, NTS
-    and SID cost more than all the rest of an event. A repeated head keeps the bytes of a head
-    that was parsed and leaves the two numbers open. If the next request is the same bytes with
+    The heads of the events that a device sends over one connection differ in two numbers: SEQ and
+    CONTENT-LENGTH. So do those of a device that connects anew for each event. Parsing the head with
+    httptools, bounding it and judging HOST, NT, NTS and SID cost more than all the rest of an
+    event. A repeated head keeps the bytes of a head that was parsed and leaves the two numbers
+    open. If the next request is the same bytes with
     other digits in these two places, and a body of exactly that length, then it means the same:
     no rule of HTTP or GENA looks at which digits they are, but for the bounds that are checked
     here. Any other request goes through the parser.
@@ -368,6 +434,7 @@ class RepeatedHead:
             peer=request.peer,
             local=request.local,
             http_version=request.http_version,
+            keep_alive=request.keep_alive,
         )
         self._limit = limits.body_bytes
         self._first = head[: first.start(2)]
@@ -387,8 +454,7 @@ class RepeatedHead:
         """Make one from ``head``, which was parsed to ``request``. None unless it has exactly one
         SEQ and one CONTENT-LENGTH and is well below the limits."""
         if (
-            not request.keep_alive
-            or len(head) + _GROWTH > min(limits.header_bytes, limits.target_bytes)
+            len(head) + _GROWTH > min(limits.header_bytes, limits.target_bytes)
             or {key.lower() for key, _ in _NUMBER.findall(head)} != {b"seq", b"content-length"}
             or not request.repeated.isdisjoint((b"seq", b"content-length"))
             or b"expect" in request.fields
@@ -438,3 +504,47 @@ class RepeatedHead:
         headers[self._seq_index] = (headers[self._seq_index][0], seq)
         headers[self._length_index] = (headers[self._length_index][0], length)
         return headers
+
+
+HeadKey = tuple[bytes, str, int, Endpoint | None]
+"""The first line of a request, the host and scope id of its peer, and the end that it came to. The
+core may judge a head by each of them."""
+
+
+class KnownHead:
+    """The head of the last NOTIFY with one key; None if it was not learned."""
+
+    __slots__ = ("head", "lessons")
+
+    def __init__(self) -> None:
+        self.head: RepeatedHead | None = None
+        self.lessons = 0
+        """How often a head was to be learned."""
+
+
+class RepeatedHeads:
+    """The heads of accepted NOTIFYs, for all connections of one listener.
+
+    Many devices connect anew for each event. Such an event has the head of the one before on
+    another connection, in the same sense as in :class:`RepeatedHead`, if its key is the same too.
+    The first accepted event of a key is noted, the head of the second is learned, and the third
+    is recognised. So a device that connects once costs nothing.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit = limits.repeated_heads
+        self._known: dict[HeadKey, KnownHead] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: HeadKey) -> KnownHead | None:
+        """The head with this key; None if no NOTIFY with it was accepted."""
+        return self._known.get(key)
+
+    def add(self, key: HeadKey) -> None:
+        """A NOTIFY with this key was accepted."""
+        if key not in self._known:
+            if len(self._known) >= self._limit:
+                del self._known[next(iter(self._known))]
+            self._known[key] = KnownHead()
