@@ -135,6 +135,7 @@ test: ## everything
 	$(MAKE) suite
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
+	$(BIN)/python tools/compiled_build.py $(COMPILED)
 	@status=0; \
 	$(BIN)/python -m benchmarks --write $(BENCH_ARGS) || status=1; \
 	$(BIN)/python -m benchmarks --write --without-speed --without-peers $(BENCH_ARGS) || status=1; \

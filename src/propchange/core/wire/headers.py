@@ -47,7 +47,7 @@ def parse_timeout(value: bytes | None, *, lenient: bool = False) -> float | None
     if value is None:
         return None
     if value.startswith(b"Second-") and value[7:].isdigit():
-        # The usual form, which saves 2 of the 16 us in which a renewal is judged.
+        # The usual form, without the expression: each renewal has it.
         return min(float(value[7:]), _LONGEST_DURATION) or None
     match = _TIMEOUT.fullmatch(value)
     if match is None:
