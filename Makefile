@@ -111,9 +111,10 @@ peers: ## the system packages and the C programs of the interop tests
 
 # The same tests with the compiled modules. The build is kept while the sources do not change.
 COMPILED := build/compiled
-COMPILED_TESTS := tests/core tests/http tests/conformance/test_publisher_in_memory.py \
+COMPILED_TESTS := tests/core tests/http tests/hostile/test_bad_subscribers.py \
+	tests/conformance/test_publisher_in_memory.py \
 	tests/conformance/test_subscriber_in_memory.py
-compiled: $(DEV_STAMP) ## core and http compiled: their tests, and the exchange tables in memory
+compiled: $(DEV_STAMP) ## the compiled modules: their tests in memory, and deliveries over sockets
 	$(BIN)/python tools/compiled_build.py $(COMPILED)
 	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -q -n 2 --dist loadgroup \
 		-m 'not slow' tests/test_compiled.py $(COMPILED_TESTS) $(PYTEST_ARGS)

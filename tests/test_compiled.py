@@ -79,6 +79,20 @@ def test_each_protocol_in_a_compiled_module_may_be_implemented_elsewhere() -> No
     assert not wrong
 
 
+def test_each_compiled_class_that_may_be_empty_says_so_itself() -> None:
+    """In `if found:`, where found is a value or None, mypyc looks for None and `__bool__` alone: an
+    object with `__len__`, or a list, would count as true when it is empty."""
+    containers = {"list", "dict", "set", "tuple", "OrderedDict", "deque"}
+    wrong = []
+    for module in MODULES:
+        for node in classes_of(SOURCE / path_of(module)):
+            methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+            may_be_empty = "__len__" in methods or base_names(node) & containers
+            if may_be_empty and "__bool__" not in methods:
+                wrong.append(f"{module}: {node.name} needs __bool__")
+    assert not wrong
+
+
 def test_programs_can_derive_from_each_public_class() -> None:
     public = [getattr(propchange, name) for name in propchange.__all__]
     compiled = [each for each in public if hasattr(each, "__mypyc_attrs__")]

@@ -458,7 +458,7 @@ def test_only_accepted_requests_are_remembered() -> None:
     listener = Listener()
     for _ in range(4):
         assert listener.feed(notify(0), accepted=False)[0].head is None
-    assert len(listener.heads) == 0
+    assert not listener.heads
     listener.feed(notify(0, method="SUBSCRIBE"))
     assert len(listener.heads) == 0
     RequestParser(DEFAULT_LIMITS, peer=PEER, local=LOCAL).accepted()

@@ -90,6 +90,9 @@ class IdleConnections(list["DeliveryConnection"]):
         self.size = 0
         self.waiting: dict[Delivery, Ended] = {}
 
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
 
 class DeliveryConnection:
     """One connection to a subscriber, also before it is open (a :class:`.Connection`).

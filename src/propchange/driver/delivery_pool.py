@@ -138,7 +138,7 @@ class DeliveryPool:
             idle: IdleConnections | None = address.pool
             if idle is None or idle.owner is not self:
                 idle = address.pool = self._routes.get(_route(delivery))
-            if idle and not delivery.fresh:
+            if idle is not None and len(idle) and not delivery.fresh:  # no call of __bool__
                 encoded = encode_delivery(delivery)
                 connection = idle.pop()
                 del all_idle[connection]

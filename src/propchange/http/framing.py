@@ -52,6 +52,9 @@ class HeaderLines(list[tuple[bytes, bytes]]):
         """Called by httptools for each header line."""
         self.append((name, value))
 
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
 
 def keeps_alive(connection: bytes | None, http_version: str) -> bool:
     """Whether the connection may carry another message after one with this value of Connection,

@@ -42,7 +42,9 @@ def test_what_is_put_in_comes_out_in_the_same_order() -> None:
     for item in items:
         inbox.put(item)
     assert len(inbox) == 3
+    assert inbox
     assert drained(inbox) == items
+    assert not inbox
     assert inbox.get() is None
     assert inbox.merged == 0
 

@@ -187,6 +187,9 @@ class WaitingSubscriptions:
     def __len__(self) -> int:
         return len(self._own or ()) + len(self._others or ())
 
+    def __bool__(self) -> bool:
+        return bool(self._own or self._others)
+
 
 NOBODY = WaitingSubscriptions()
 """The ``waiting`` of each endpoint that no subscription waits for. It stays empty. It is one object
