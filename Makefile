@@ -27,7 +27,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	compiled wheel-compiled soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements build clean
+	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -109,16 +109,6 @@ peers: ## the system packages and the C programs of the interop tests
 	tools/install-peers
 	@! pkg-config --exists libupnp gupnp-1.6 gio-unix-2.0 || $(MAKE) -C tests/interop/peers
 
-# The same tests with the compiled modules. The build is kept while the sources do not change.
-COMPILED := build/compiled
-COMPILED_TESTS := tests/core tests/http tests/hostile/test_bad_subscribers.py \
-	tests/conformance/test_publisher_in_memory.py \
-	tests/conformance/test_subscriber_in_memory.py
-compiled: $(DEV_STAMP) ## the compiled modules: their tests in memory, and deliveries over sockets
-	$(BIN)/python tools/compiled_build.py $(COMPILED)
-	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -q -n 2 --dist loadgroup \
-		-m 'not slow' tests/test_compiled.py $(COMPILED_TESTS) $(PYTEST_ARGS)
-
 # What `coverage` has not run already. Most of these tests wait for sockets most of the time.
 WORKERS := 4
 # These have network namespaces, and fixtures for a whole file: each file stays with one worker.
@@ -131,12 +121,10 @@ suite: $(DEV_STAMP)
 test: ## everything
 	$(MAKE) lint types layers conformance-check
 	$(MAKE) coverage
-	$(MAKE) compiled
 	$(MAKE) peers
 	$(MAKE) suite
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
-	$(BIN)/python tools/compiled_build.py $(COMPILED)
 	@status=0; \
 	$(BIN)/python -m benchmarks --write $(BENCH_ARGS) || status=1; \
 	$(BIN)/python -m benchmarks --write --without-speed --without-peers $(BENCH_ARGS) || status=1; \
@@ -173,9 +161,6 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 
 build: $(DEV_STAMP) ## sdist and wheel, in dist/
 	$(BIN)/hatchling build
-
-wheel-compiled: $(DEV_STAMP) ## the wheel with compiled modules for this platform, in dist/
-	PROPCHANGE_COMPILE=1 $(BIN)/hatchling build --target wheel
 
 clean: ## all that can be made again, but the environment
 	rm -rf build dist mutants fuzz/work .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \

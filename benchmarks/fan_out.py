@@ -11,7 +11,6 @@ from typing import Any
 from benchmarks.contestants import Publisher
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS
-from benchmarks.processes import is_compiled
 from benchmarks.publishers import BarePublisher, CPublisher, PropchangePublisher
 from benchmarks.results import (
     COST,
@@ -194,11 +193,9 @@ def rows(
     costs: dict[int, list[float]] = {}
 
     def ours(*, closing: bool = False, **limits: Any) -> list[Any]:
-        compiled = [PropchangePublisher(on_uvloop=on_uvloop, compiled=True, **limits)]
         return [
             PropchangePublisher(on_uvloop=on_uvloop, **limits),
             BarePublisher(on_uvloop=on_uvloop, closing=closing),
-            *(compiled if is_compiled() else ()),
             CPublisher(closing=closing),
         ]
 
@@ -206,8 +203,6 @@ def rows(
         theirs = [faster(bound, bare_name)]
         theirs += [faster(40, name) for name in names if name.startswith("async-upnp-client")]
         if count == 100:
-            if is_compiled():
-                theirs.append(faster(1.15, "propchange", who="propchange, compiled"))
             theirs += [faster(4, name) for name in names if "queue lifted" in name]
         return theirs
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS
-from benchmarks.processes import COMPILED, is_compiled
-from benchmarks.programs import environment
 from benchmarks.publishers import PropchangePublisher
 from benchmarks.results import Figures, Measured, Row, Wanted, always, below, in_turns
 from benchmarks.sink import Sink
@@ -53,22 +51,20 @@ STATEMENTS = {
 }
 """What is imported after ``import asyncio``."""
 
+_NO_PYC_FILES = "PYTHONDONTWRITEBYTECODE"
 _PACKAGES = {"async-upnp-client": "async_upnp_client", "SoCo": "soco"}
 
 
-def _with_pyc_files(variables: dict[str, str]) -> dict[str, str]:
-    """Let the first process write them, as an installation does."""
-    return {name: text for name, text in variables.items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
-def _import(statement: str, path: Path | None = None) -> Figures:
+def _import(statement: str) -> Figures:
     """The time and the resident set of an import, in a fresh process that has asyncio."""
+    # The first process writes the .pyc files, as an installation does.
+    variables = {name: text for name, text in os.environ.items() if name != _NO_PYC_FILES}
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT.format(statement=statement)],
         capture_output=True,
         text=True,
         check=False,
-        env=_with_pyc_files(environment(path)),
+        env=variables,
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
@@ -88,9 +84,6 @@ def _importing(rounds: int, *, with_peers: bool) -> Row:
         package = _PACKAGES.get(name)
         if package is None or (with_peers and importlib.util.find_spec(package) is not None):
             contestants[name] = lambda statement=statement: _import(statement)  # type: ignore[misc] # inferred wrongly
-    if is_compiled():
-        name = "propchange, with ControlPoint"
-        contestants[f"{name}, compiled"] = lambda: _import(STATEMENTS[name], COMPILED)
     return in_turns(row, contestants, max(rounds, IMPORTS))
 
 

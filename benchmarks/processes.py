@@ -7,27 +7,22 @@ import logging
 import multiprocessing
 import os
 import resource
-import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import uvloop
 
 __all__ = [
-    "COMPILED",
     "PEER_CPU",
     "TARGET_CPU",
     "Commands",
     "Worker",
     "cpu_seconds",
-    "is_compiled",
     "process_cpu_seconds",
     "resident_bytes",
 ]
@@ -37,18 +32,10 @@ TARGET_CPU = _CPUS[0] if len(_CPUS) > 1 else None
 PEER_CPU = _CPUS[-1] if len(_CPUS) > 1 else None
 """None where there is one processor, or where the system lets nobody choose."""
 
-COMPILED = Path(__file__).parents[1] / "build" / "compiled"
-"""Where the compiled build of propchange is, if there is one."""
-
 _PATIENCE = 60.0
 
 Commands = dict[str, Callable[..., Awaitable[Any]]]
 """What a worker can be asked for, by name."""
-
-
-def is_compiled() -> bool:
-    """Whether there is a compiled build."""
-    return any(COMPILED.glob("propchange/**/*.so"))
 
 
 def cpu_seconds() -> float:
@@ -72,8 +59,7 @@ class Worker:
     """A process that runs ``program`` and does what it is asked, one thing at a time.
 
     ``program`` is an async context manager, a function at the top of a module (or a partial of
-    one), that yields :data:`Commands`. It runs on uvloop, or on asyncio's own loop. The process
-    looks for packages in ``path`` first.
+    one), that yields :data:`Commands`. It runs on uvloop, or on asyncio's own loop.
     """
 
     def __init__(
@@ -82,7 +68,6 @@ class Worker:
         cpu: int | None,
         *,
         on_uvloop: bool = True,
-        path: Path | None = None,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -91,8 +76,7 @@ class Worker:
         self._process = context.Process(
             target=_work, args=(theirs, program, cpu, on_uvloop), daemon=True
         )
-        with _first_in_path(path):  # the process takes it over
-            self._process.start()
+        self._process.start()
         theirs.close()
 
     @property
@@ -147,15 +131,6 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-@contextmanager
-def _first_in_path(path: Path | None) -> Iterator[None]:
-    before = sys.path.copy()
-    if path is not None:
-        sys.path.insert(0, str(path))
-    yield
-    sys.path[:] = before
 
 
 def _work(

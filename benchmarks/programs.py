@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from benchmarks.processes import PEER_CPU, process_cpu_seconds, resident_bytes
 
-__all__ = ["Program", "compiled", "compiler", "environment"]
+__all__ = ["Program", "compiled", "compiler"]
 
 _SOURCES = Path(__file__).parent / "native"
 _FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
@@ -45,24 +45,16 @@ def compiled(name: str) -> Path:
     return target
 
 
-def environment(path: Path | None) -> dict[str, str]:
-    """That of this process, with ``path`` before the other places of Python's modules."""
-    given = os.environ.get("PYTHONPATH")
-    words = [str(path)] if path else []
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*words, *([given] if given else [])])}
-
-
 class Program:
     """A process that answers each line of its input with a line of JSON.
 
-    It runs on the processor ``cpu``. A program in Python imports from ``path`` first.
+    It runs on the processor ``cpu``.
     """
 
     def __init__(
         self,
         command: Sequence[str | os.PathLike[str]],
         cpu: int | None = PEER_CPU,
-        path: Path | None = None,
     ) -> None:
         self._name = Path(command[0]).name
         self._process = subprocess.Popen(
@@ -70,7 +62,6 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(path),
         )
         if cpu is not None:
             os.sched_setaffinity(self._process.pid, {cpu})

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from benchmarks import wire
 from benchmarks.contestants import EventURL
-from benchmarks.processes import COMPILED, TARGET_CPU, Commands, Worker
+from benchmarks.processes import TARGET_CPU, Commands, Worker
 from benchmarks.programs import Program, compiled
 from benchmarks.results import Incorrect
 from benchmarks.sink import Target
@@ -89,16 +89,15 @@ class PropchangePublisher:
 
     paced = True
 
-    def __init__(self, *, on_uvloop: bool = True, compiled: bool = False, **limits: Any) -> None:
-        self.name = "propchange, compiled" if compiled else "propchange"
-        self._path = COMPILED if compiled else None
+    def __init__(self, *, on_uvloop: bool = True, **limits: Any) -> None:
+        self.name = "propchange"
         self._on_uvloop = on_uvloop
         self._limits = limits
         self._worker: Worker | None = None
 
     def start(self) -> None:
         program = partial(_propchange, self._limits)
-        self._worker = Worker(program, TARGET_CPU, on_uvloop=self._on_uvloop, path=self._path)
+        self._worker = Worker(program, TARGET_CPU, on_uvloop=self._on_uvloop)
 
     @property
     def _process(self) -> Worker:

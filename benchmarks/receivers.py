@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from benchmarks import network
 from benchmarks.peers.publishers import pkg_config_version
-from benchmarks.processes import COMPILED, TARGET_CPU, is_compiled
+from benchmarks.processes import TARGET_CPU
 from benchmarks.programs import Program, compiler
 from lab import cohen3_environment
 from lab.peers import PEERS
@@ -40,11 +40,9 @@ class Receiver:
         command: Callable[[], list[str]],
         *,
         address: str = "127.0.0.1",
-        path: Path | None = None,
     ) -> None:
         self.name = name
         self.address = address
-        self._path = path
         self._command = command
         self._program: Program | None = None
 
@@ -54,7 +52,7 @@ class Receiver:
             command = self._command()
         except Missing as error:
             raise RuntimeError(str(error)) from error
-        self._program = Program(command, TARGET_CPU, self._path)
+        self._program = Program(command, TARGET_CPU)
 
     @property
     def _process(self) -> Program:
@@ -117,8 +115,7 @@ def _compiled(name: str, *packages: str) -> str:
 
 
 def ours(body: Body, *, on_uvloop: bool = True) -> list[Receiver]:
-    """propchange, the bare protocol on the same loop, the compiled build if there is one, and C
-    over epoll."""
+    """propchange, the bare protocol on the same loop, and C over epoll."""
     loop = "uvloop" if on_uvloop else "asyncio"
 
     def propchange() -> list[str]:
@@ -128,8 +125,6 @@ def ours(body: Body, *, on_uvloop: bool = True) -> list[Receiver]:
         Receiver("propchange", propchange),
         Receiver(f"bare {loop}", lambda: _python("receive_bare", loop, body)),
     ]
-    if is_compiled():
-        receivers.append(Receiver("propchange, compiled", propchange, path=COMPILED))
     if body == "plain":
         command = ("receive_bare", "expat")
         receivers.append(Receiver("C on epoll", lambda: [_compiled(*command), "127.0.0.1"]))

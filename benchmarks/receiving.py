@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import receivers
-from benchmarks.processes import is_compiled
 from benchmarks.programs import Program, compiled
 from benchmarks.receivers import Body, Receiver
 from benchmarks.results import (
@@ -165,8 +164,6 @@ def rows(
             all_of = contestants()
             new = row(title, all_of, 0.88, **several)
             new.required = REQUIRED
-            if is_compiled() and connections == CONNECTIONS:
-                new.goals.append(faster(1.15, "propchange", who="propchange, compiled"))
             yield measure(new, all_of, rounds, seconds, connections=connections)
     title = "receiving, a connection for each event"
     if wanted(title):

@@ -146,7 +146,7 @@ class Row:
 
 @dataclass
 class Variant:
-    """A whole run: with uvloop, without, or of the compiled build."""
+    """A whole run: with uvloop, or without."""
 
     name: str
     machine: dict[str, str]

@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks.network import subscribers_of
 from benchmarks.peers.publishers import PUBLISHERS, PeerPublisher
-from benchmarks.processes import is_compiled
 from benchmarks.publishers import PropchangePublisher
 from benchmarks.results import (
     COST,
@@ -101,11 +100,9 @@ def rows(
     subscribers = max(int(PER_SECOND * seconds), 20)
 
     def publishers() -> list[Any]:
-        compiled = [PropchangePublisher(on_uvloop=on_uvloop, compiled=True)]
         return [
             PropchangePublisher(on_uvloop=on_uvloop),
             BareSubscribing(on_uvloop=on_uvloop),
-            *(compiled if is_compiled() else ()),
             *(PUBLISHERS[n]() for n in libraries),
         ]
 

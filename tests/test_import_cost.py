@@ -102,7 +102,7 @@ for module in [each for name, each in sys.modules.items() if name.startswith("pr
     for cls in vars(module).values():
         if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__:
             params = cls.__dataclass_params__
-            if (params.eq or params.repr) and cls.__name__ != "EventedVariable":  # is compiled
+            if params.eq or params.repr:
                 print(cls)
 """
     assert run(program) == ""

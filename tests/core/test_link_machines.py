@@ -22,7 +22,6 @@ from hypothesis.stateful import (
 )
 
 from propchange.core.limits import DEFAULT_LIMITS
-from propchange.core.publisher import protocol
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.protocol import PublisherProtocol
 from propchange.core.publisher.records import EventedVariable
@@ -34,13 +33,7 @@ from propchange.core.subscriber.states import SubscriberState
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Response
 from propchange.testing import DELIVER, Fate, Link
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not str(protocol.__file__).endswith(".py"),
-        reason="the watched publisher derives from PublisherProtocol, which is compiled here",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 LIMITS = replace(
     DEFAULT_LIMITS, waiting_messages=3, connections_per_delivery_endpoint=2, early_messages=3

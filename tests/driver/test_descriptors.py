@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 
 import pytest
@@ -32,30 +31,24 @@ SHORT = OSError(errno.EMFILE, "Too many open files")
 def test_connections_that_can_be_opened_again_are_closed_first() -> None:
     descriptors = Descriptors()
     pools, tables = [Giver(3), Giver(3)], [Giver(9)]
-    kept = [descriptors.add_pool(pool) for pool in pools]
-    kept += [descriptors.add_table(table) for table in tables]
+    for pool in pools:
+        descriptors.add_pool(pool)
+    for table in tables:
+        descriptors.add_table(table)
     assert descriptors.short(SHORT, 4) == 4
     assert (sum(pool.has for pool in pools), tables[0].has) == (2, 9)
     assert descriptors.short(SHORT, 4) == 2
     assert descriptors.short(SHORT, 4) == 4
     assert tables[0].has == 5
     assert descriptors.short(SHORT) == 0
-    assert len(kept) == 3
-
-
-def test_a_pool_that_is_gone_is_not_asked() -> None:
-    descriptors = Descriptors()
-    descriptors.add_pool(Giver(1))
-    gc.collect()
-    assert descriptors.short(SHORT, 1) == 0
 
 
 def test_one_whose_loop_was_closed_stops_nobody() -> None:
     descriptors = Descriptors()
     closed, alive = Closed(1), Giver(1)
-    kept = [descriptors.add_pool(closed), descriptors.add_pool(alive)]
+    descriptors.add_pool(closed)
+    descriptors.add_pool(alive)
     assert descriptors.short(SHORT, 1) == 1
-    assert len(kept) == 2
 
 
 @pytest.mark.parametrize(

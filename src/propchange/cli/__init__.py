@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import NoReturn
 
 __all__ = ["main"]
@@ -33,9 +32,7 @@ def main() -> None:
         "and host a device.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    module = find_spec("propchange.core.wire.headers")
-    built = " (compiled)" if module and not str(module.origin).endswith(".py") else ""
-    click.version_option(package_name="propchange", message=f"propchange %(version)s{built}")(app)
+    click.version_option(package_name="propchange", message="propchange %(version)s")(app)
     try:
         app()
     except ImportError as error:  # of a command

@@ -29,9 +29,6 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self.when)
 
-    def __bool__(self) -> bool:
-        return len(self.when) > 0
-
     def set(self, key: K, when: float) -> None:
         """Set the deadline of ``key``, and replace a former one."""
         self.changed = True

@@ -12,9 +12,6 @@ class Record:
     Give the dataclass ``eq=False, repr=False``. Otherwise Python writes and compiles these methods
     for each class, which takes 10 ms of an import. A field with ``compare=False`` is not
     compared, and one with ``repr=False`` is not shown.
-
-    A class that mypyc compiles cannot have this base: a compiled class has compiled bases only.
-    This class is not compiled, because an ordinary class cannot derive from a compiled one.
     """
 
     __slots__ = ()

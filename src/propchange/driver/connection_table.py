@@ -220,7 +220,7 @@ class ConnectionTable:
         self._ended: Future[None] | None = None
         self._closing = False
         self._timer = Timer(runtime.call_later, limits, self._sweep, clock=runtime.now)
-        self._registration = DESCRIPTORS.add_table(self)
+        DESCRIPTORS.add_table(self)
 
     @property
     def connection_count(self) -> int:

@@ -26,7 +26,6 @@ from propchange.driver.reporting import logger_named
 from propchange.driver.runtime import Armed, Runtime, Transport
 from propchange.driver.sockets import ADDRESS_GONE
 from propchange.http import ResponseParser, encode_delivery
-from propchange.interpreted import interpreted
 
 Ended = Callable[[Delivery, int | DeliveryFailure, Response | None], None]
 """Takes the delivery, its status and the response; or the failure, and None."""
@@ -43,7 +42,6 @@ _REMEMBERED_BYTES = 1_024
 _logger = logger_named("propchange.http")
 
 
-@interpreted
 class ConnectionPool(Protocol):
     """The pool of a connection, as the connection calls it: :class:`.DeliveryPool`."""
 
@@ -75,7 +73,6 @@ class ConnectionPool(Protocol):
         """``connection`` has ended."""
 
 
-@interpreted
 class IdleConnections(list["DeliveryConnection"]):
     """The idle connections of one route. ``size`` counts those in use too; ``waiting`` are the
     deliveries that wait for one of them. ``owner`` is None once the route has no connection."""
@@ -89,9 +86,6 @@ class IdleConnections(list["DeliveryConnection"]):
         self.endpoint = endpoint
         self.size = 0
         self.waiting: dict[Delivery, Ended] = {}
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
 
 
 class DeliveryConnection:

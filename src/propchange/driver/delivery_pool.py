@@ -99,7 +99,7 @@ class DeliveryPool:
         self._idle: dict[DeliveryConnection, float] = {}
         self._leaving: list[tuple[set[DeliveryConnection], Future[None]]] = []
         self._closing = False
-        self._registration = DESCRIPTORS.add_pool(self)
+        DESCRIPTORS.add_pool(self)
 
     @property
     def connection_count(self) -> int:
@@ -138,7 +138,7 @@ class DeliveryPool:
             idle: IdleConnections | None = address.pool
             if idle is None or idle.owner is not self:
                 idle = address.pool = self._routes.get(_route(delivery))
-            if idle is not None and len(idle) and not delivery.fresh:  # no call of __bool__
+            if idle and not delivery.fresh:
                 encoded = encode_delivery(delivery)
                 connection = idle.pop()
                 del all_idle[connection]

@@ -54,16 +54,6 @@ class Giver(Protocol):
         """Close at most ``count`` connections that carry nothing. Returns their number."""
 
 
-class Registration:
-    """The place of a pool or table in :class:`Descriptors`, while the pool or table keeps it."""
-
-    # A class that mypyc compiles takes no weak references, and the pools and tables are compiled.
-    __slots__ = ("__weakref__", "give_back")
-
-    def __init__(self, giver: Giver) -> None:
-        self.give_back = giver.give_back
-
-
 class Descriptors(threading.local):
     """The pools and tables of connections in this thread. Only their own thread may use them."""
 
@@ -72,18 +62,13 @@ class Descriptors(threading.local):
         self._tables: weakref.WeakSet[Giver] = weakref.WeakSet()
         self._warnings = Warnings(logger_named("propchange.http"))
 
-    def add_pool(self, pool: Giver) -> Registration:
-        """Add a pool of connections that this side has opened. It can open them again. The pool
-        keeps the registration."""
-        registration = Registration(pool)
-        self._pools.add(registration)
-        return registration
+    def add_pool(self, pool: Giver) -> None:
+        """Add a pool of connections that this side has opened. It can open them again."""
+        self._pools.add(pool)
 
-    def add_table(self, table: Giver) -> Registration:
-        """Add a table of accepted connections. The table keeps the registration."""
-        registration = Registration(table)
-        self._tables.add(registration)
-        return registration
+    def add_table(self, table: Giver) -> None:
+        """Add a table of accepted connections."""
+        self._tables.add(table)
 
     def short(self, error: OSError, count: int = 0) -> int:
         """Log the shortage that ``error`` is about, once and then seldom. Close at most ``count``

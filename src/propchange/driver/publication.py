@@ -347,15 +347,15 @@ class Publication:
 class _Sink:
     """Takes the changes of one service (a :class:`.ServiceSink`)."""
 
-    __slots__ = ("_own_thread", "_path", "_publication")
+    __slots__ = ("_path", "_publication", "_thread")
 
     def __init__(self, publication: Publication, path: str) -> None:
         self._publication = publication
         self._path = path
-        self._own_thread = threading.get_ident()
+        self._thread = threading.get_ident()
 
     def check_caller(self) -> None:
-        if threading.get_ident() != self._own_thread:
+        if threading.get_ident() != self._thread:
             raise RuntimeError(
                 "assign to a service in the thread of its loop; from another thread use "
                 f"{self._publication.runtime.from_thread}(setattr, service, name, value)"

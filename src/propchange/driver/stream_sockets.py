@@ -262,8 +262,8 @@ class SocketStream:
         """Wait for these events, and no others."""
         before = self.events
         if events != before:
-            self.events = events
             self._sockets.change(self.descriptor, before, events)
+            self.events = events
 
     def ready(self, events: int) -> None:
         """The socket can be read or written, or its connection has broken."""

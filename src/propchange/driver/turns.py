@@ -17,10 +17,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from propchange.driver.runtime import Armed, Runtime
-from propchange.interpreted import interpreted
 
 
-@interpreted
 class SlicedConnection(Protocol):
     """A connection that waits for its next slice."""
 

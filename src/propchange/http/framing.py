@@ -17,7 +17,6 @@ import httptools
 from propchange.core.limits import Limits
 from propchange.core.wire.messages import Request, Response
 from propchange.errors import RemoteProtocolError
-from propchange.interpreted import interpreted
 
 M = TypeVar("M", Request, Response)
 
@@ -42,7 +41,6 @@ _TRAILER_LINE = re.compile(rb"%b:[\t -~\x80-\xff]*\r\n" % TOKEN)
 _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
-@interpreted
 class HeaderLines(list[tuple[bytes, bytes]]):
     """The header pairs of one message, filled by httptools."""
 
@@ -51,9 +49,6 @@ class HeaderLines(list[tuple[bytes, bytes]]):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by httptools for each header line."""
         self.append((name, value))
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
 
 
 def keeps_alive(connection: bytes | None, http_version: str) -> bool:

@@ -538,9 +538,6 @@ class RepeatedHeads:
     def __len__(self) -> int:
         return len(self._known)
 
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
     def get(self, key: HeadKey) -> KnownHead | None:
         """The head with this key; None if no NOTIFY with it was accepted."""
         return self._known.get(key)

@@ -243,7 +243,7 @@ def test_a_hold_without_an_event_leaves_nothing_behind() -> None:
     for _ in range(3):
         release(device, hold(device))
     holds = device.protocol._holds
-    assert (len(holds.ends), holds._holds, device.deadline()) == (0, {}, None)
+    assert (len(holds), holds._holds, device.deadline()) == (0, {}, None)
 
 
 def test_multicast_events_wait_for_the_answer_too() -> None:

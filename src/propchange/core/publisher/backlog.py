@@ -34,10 +34,8 @@ from typing import Protocol
 from propchange.core.wire.messages import EventMessage
 from propchange.core.wire.propertyset import format_propertyset, write_propertyset
 from propchange.core.wire.xml import check_carried
-from propchange.interpreted import interpreted
 
 
-@interpreted
 class MergeRule(Protocol):
     """Merges the texts that one variable had over time into one text."""
 

@@ -48,6 +48,9 @@ class EventHolds:
         self.ends: Deadlines[EventHold] = Deadlines()
         """The time at which each hold ends by itself."""
 
+    def __len__(self) -> int:
+        return len(self.ends)
+
     def begin(self, service: PublishedService, now: float) -> EventHold:
         """Let later messages of ``service`` wait for the end of a new hold."""
         hold = EventHold(service)

@@ -25,6 +25,7 @@ from propchange.core.publisher.delivery_share import DeliveryShare
 from propchange.core.publisher.moderation import Moderation
 from propchange.core.publisher.outcomes import MergeFailed
 from propchange.core.publisher.states import PUBLISHER, PublisherInput, PublisherState
+from propchange.core.record import Record
 from propchange.core.values.merging import Fold
 from propchange.core.wire.messages import (
     DeliveryAddress,
@@ -36,8 +37,8 @@ from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
 
 
-@dataclass(frozen=True, slots=True)  # without Record: mypyc compiles it
-class EventedVariable:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EventedVariable(Record):
     """An evented state variable, declared to the publisher.
 
     ``text`` is its value on the wire until the first update. ``minimum_interval`` (seconds) and
@@ -186,9 +187,6 @@ class WaitingSubscriptions:
 
     def __len__(self) -> int:
         return len(self._own or ()) + len(self._others or ())
-
-    def __bool__(self) -> bool:
-        return bool(self._own or self._others)
 
 
 NOBODY = WaitingSubscriptions()

@@ -50,9 +50,6 @@ class EventQueue:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def __bool__(self) -> bool:
-        return len(self._queue) > 0
-
     def put(self, item: Event | StatusChange) -> None:
         """Add ``item`` behind the others, or merge it into the last of its kind when full."""
         queue = self._queue

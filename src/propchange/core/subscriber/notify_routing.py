@@ -107,9 +107,6 @@ class EarlyMessages(Generic[T]):
     def __len__(self) -> int:
         return sum(map(self._count, self._kept))
 
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
     def _count(self, source: str) -> int:
         return sum(map(len, self._kept.get(source, {}).values()))
 

@@ -13,8 +13,6 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
-from propchange.interpreted import interpreted
-
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 
@@ -89,7 +87,6 @@ def shared(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-@interpreted
 class RequestHead(Protocol):
     """The part that a request shares with the next requests of its connection."""
 
@@ -97,7 +94,6 @@ class RequestHead(Protocol):
         """The header pairs with these values of SEQ and CONTENT-LENGTH."""
 
 
-@interpreted
 class Request:
     """An HTTP request, received or to be sent. The core does not change it.
 
@@ -206,7 +202,6 @@ class Request:
         return self._repeated
 
 
-@interpreted
 @dataclass(slots=True, eq=False, repr=False)
 class Response:
     """An HTTP response, received or to be sent.

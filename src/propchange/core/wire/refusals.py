@@ -14,7 +14,6 @@ from typing import ClassVar, NamedTuple, Protocol
 from propchange.core.limits import Limits
 from propchange.core.wire.headers import parse_host
 from propchange.core.wire.messages import Endpoint, HeaderPairs, Request, Response, canonical_host
-from propchange.interpreted import interpreted
 
 UDA_VERSIONS = ("1.0", "1.1", "2.0")
 """The versions of the UPnP Device Architecture that a policy can follow."""
@@ -28,7 +27,6 @@ UNKNOWN_OS = "unknown/0.0"
 _HTTP = "UDA 2.0 §2.1"
 
 
-@interpreted
 class AnsweringPolicy(Protocol):
     """The part of a policy that an answer needs."""
 
