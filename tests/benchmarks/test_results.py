@@ -71,7 +71,6 @@ def test_the_tables_have_each_figure_with_its_range_and_say_what_was_wrong() -> 
 
 
 def test_results_are_the_same_after_a_file_and_the_plots_too(tmp_path: Path) -> None:
-    pytest.importorskip("pygal", reason="the plots need it; `make venv` installs it")
     results = Results([sample()])
     results.save(tmp_path / "results.json")
     assert Results.load(tmp_path / "results.json") == results
