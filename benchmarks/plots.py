@@ -61,12 +61,11 @@ def write(variant: Variant, folder: Path) -> None:
 
 def _plot(name: str, family: str, measure: str, rows: list[Row]) -> str:
     """Horizontal bars, from the last of ``rows`` down to the first: pygal begins below."""
-    finders = sys.meta_path.copy()
     import pygal
     from pygal.style import Style
 
     # pygal adds a finder for its maps, which has no find_spec: Python warns at each later import.
-    sys.meta_path[:] = finders
+    sys.meta_path[:] = [each for each in sys.meta_path if type(each).__module__ != "pygal"]
 
     contestants = list(dict.fromkeys(who for row in rows[::-1] for who in row.rounds))
     is_one = name.endswith("propchange-p99")
