@@ -32,7 +32,7 @@ for name in collections.abc.__all__:
 
 def python() -> Path:
     """The Python of an environment that has Cohen3. Raises Missing if it cannot be built."""
-    pins = _PINS.read_bytes() + _SHIM.encode()
+    pins = _PINS.read_bytes() + _SHIM.encode() + b"pth"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "propchange" / f"cohen3-{hashlib.sha256(pins).hexdigest()[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,9 @@ def _build(folder: Path) -> None:
             if made.returncode:
                 raise Missing((made.stderr.strip() or made.stdout.strip() or "?").splitlines()[-1])
         packages = next((building / "lib").glob("python3.*/site-packages"))
-        (packages / "sitecustomize.py").write_text(_SHIM)
+        # Debian's Python has a sitecustomize of its own, which would hide one of ours.
+        (packages / "cohen3_shim.py").write_text(_SHIM)
+        (packages / "cohen3_shim.pth").write_text("import cohen3_shim\n")
         # A virtual environment keeps working where it is moved, but for its scripts.
         building.rename(folder)
     finally:
