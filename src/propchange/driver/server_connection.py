@@ -15,10 +15,9 @@ How a connection works:
 * A request that is malformed, too large or overdue is answered once (4xx, 5xx, 408). That answer is
   the last one of its connection.
 * A peer must read some of an answer in each ``Limits.read_seconds``, and all of it in
-  ``Limits.answer_seconds``. After the last answer this side sends its
-  end of the stream and still reads for ``Limits.linger_seconds``. Without that, a reset would
-  destroy an answer that the peer has not read yet. The bytes that it still reads are ignored; above
-  ``Limits.body_bytes`` the connection is dropped.
+  ``Limits.answer_seconds``. After the last answer this side ends its stream, and still reads for
+  ``Limits.linger_seconds``. Without that, a reset would destroy an answer that the peer has not
+  read yet. What is read then is ignored; above ``Limits.body_bytes`` the connection is dropped.
 * ``sent`` is called for a response with a ``receipt`` when all its bytes have left this process. If
   the connection ends with it, ``sent`` waits for the end of the stream too (SUB-56). ``lost`` is
   called if the connection broke before.
@@ -46,8 +45,7 @@ from propchange.driver.runtime import Transport
 from propchange.errors import LocalProtocolError
 from propchange.http import RequestParser
 
-# Bytes of answers after which the answers are sent before more are made. Bounds the answers that
-# wait for one peer.
+# Answers of so many bytes are sent before more are made: bounds those that wait for one peer.
 _ANSWERS_AT_ONCE_BYTES = 65_536
 # Length of a body that is read in less than a slice takes: most events are shorter.
 _SHORT_BYTES = 4_096
@@ -144,8 +142,7 @@ class ServerConnection:
             if len(requests) == 1:
                 request = requests[0]
         if request is not None:
-            # A shorter way for the usual case: one whole request, and the same answer as to the
-            # request before.
+            # The usual case: one whole request, and the same answer as to the request before.
             answer = self._ask(request)
             if request.method == "POST" or len(request.body) > _SHORT_BYTES:
                 table.turns.goes_on()  # it may have taken long
@@ -450,12 +447,10 @@ class ServerConnection:
             answer = self._table.respond(request)
         except Exception:  # noqa: BLE001 - it is logged
             return self._failed(request)
-        if not isinstance(answer, Response):
-            progress.refused = False
-        else:
-            progress.refused = answer.status >= 400
-            if is_first and answer.status == 200:
-                self._parser.accepted()
+        status = answer.status if isinstance(answer, Response) else 0
+        progress.refused = status >= 400
+        if is_first and status == 200:
+            self._parser.accepted()
         return answer
 
     def _failed(self, request: Request) -> Response:
@@ -581,10 +576,9 @@ class ServerConnection:
 
     def _report_left(self, left: bool) -> None:
         # A callback may write another answer, so the list is replaced first.
-        if self._unsent:
-            unsent, self._unsent = self._unsent, []
-            for call in unsent:
-                call(left)
+        unsent, self._unsent = self._unsent, []
+        for call in unsent:
+            call(left)
 
     # --- deadlines ---
 
