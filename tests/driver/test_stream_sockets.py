@@ -565,3 +565,19 @@ async def test_more_sockets_than_one_turn_serves_are_served_in_the_next_ones(
     for each in connections:
         each.transport.abort()
     await until(lambda: all("lost" in each.calls for each in connections))
+
+
+def test_a_connection_waits_for_nothing_that_the_system_has_refused_to_watch() -> None:
+    class Refusing:
+        def change(self, descriptor: int, before: int, events: int) -> None:
+            raise OSError(errno.ENOSPC, "no watches are left")
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        sockets: Any = Refusing()
+        stream = stream_sockets.SocketStream(
+            sockets, ours, Recorded(), Endpoint("127.0.0.1", 80), None
+        )
+        with pytest.raises(OSError, match="no watches"):
+            stream.want(1)
+        assert stream.events == 0
