@@ -125,6 +125,14 @@ async def test_a_new_address_raises_bootid_and_is_announced(driven: Any, tmp_pat
         assert [each.host for each in device.announcing.addresses] == ["127.0.0.1"]
 
 
+async def test_a_look_after_the_end_opens_no_socket(driven: Any, tmp_path: Path) -> None:
+    async with announced(driven, tmp_path) as device:
+        device.announcing.start()
+        await driven.run(device.announcing.close())
+        device.announcing.look()
+        assert device.announcing.addresses == ()
+
+
 async def test_the_addresses_are_read_again_every_second(driven: Any, tmp_path: Path) -> None:
     async with announced(driven, tmp_path) as device:
         device.adapters[:] = [None]

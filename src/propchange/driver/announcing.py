@@ -183,7 +183,10 @@ class Announcing:
     # --- addresses ---
 
     def look(self) -> None:
-        """Read the addresses of this machine, and announce what has changed."""
+        """Read the addresses of this machine, and announce what has changed. After :meth:`close`
+        it does nothing."""
+        if not self._started:
+            return
         self._follow()
         now = self._runtime.now()
         self._announcements.change_addresses(self.addresses, now)
@@ -193,6 +196,8 @@ class Announcing:
         self._addresses.close_gone()
 
     def _follow(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
         begun = self._runtime.now()
         try:
             self._addresses.follow(self._read())
