@@ -10,6 +10,8 @@ RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.dev-installed
 MUTANTS_STAMP := $(VENV)/.mutants-installed
 FUZZ_STAMP := $(VENV)/.fuzz-installed
+DOCS_STAMP := $(VENV)/.docs-installed
+RELEASE_STAMP := $(VENV)/.release-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 DEMO_ARGS ?=
@@ -55,6 +57,14 @@ $(MUTANTS_STAMP): requirements/mutants.txt | $(DEV_STAMP)
 
 $(FUZZ_STAMP): requirements/fuzz.txt | $(DEV_STAMP)
 	$(PIP) install --quiet --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+$(DOCS_STAMP): requirements/docs.txt | $(DEV_STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
+$(RELEASE_STAMP): requirements/release.txt | $(DEV_STAMP)
+	$(PIP) install --quiet --require-hashes -r requirements/release.txt
 	@touch $@
 
 venv: $(DEV_STAMP) ## the development environment, in .venv
@@ -113,10 +123,14 @@ peers: ## the system packages and the C programs of the interop tests
 WORKERS := 4
 # These have network namespaces, and fixtures for a whole file: each file stays with one worker.
 BY_FILE := tests/interop tests/recovery tests/compat
+# Tests of sockets have time limits, and four of them run at a time. What has failed is run once
+# more, alone; what fails again is broken.
+ONCE_MORE = { [ $$? = 1 ] && echo "failed; once more, alone:" \
+	&& $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
 suite: $(DEV_STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/core --ignore=tests/http \
-		$(addprefix --ignore=,$(BY_FILE)) $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS)
+		$(addprefix --ignore=,$(BY_FILE)) $(PYTEST_ARGS) || $(ONCE_MORE)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS) || $(ONCE_MORE)
 
 test: ## everything
 	$(MAKE) lint types layers conformance-check
@@ -158,6 +172,8 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=dev.txt dev.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=mutants.txt mutants.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=fuzz.txt fuzz.in
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=docs.txt docs.in
+	cd requirements && $(PIP_COMPILE) --upgrade --output-file=release.txt release.in
 
 build: $(DEV_STAMP) ## sdist and wheel, in dist/
 	$(BIN)/hatchling build
