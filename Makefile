@@ -29,7 +29,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements build clean
+	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -174,6 +174,9 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=fuzz.txt fuzz.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=docs.txt docs.in
 	cd requirements && $(PIP_COMPILE) --upgrade --output-file=release.txt release.in
+
+changelog: $(RELEASE_STAMP) ## print the news of the next version, from changelog.d
+	$(BIN)/towncrier build --draft --version next
 
 build: $(DEV_STAMP) ## sdist and wheel, in dist/
 	$(BIN)/hatchling build
