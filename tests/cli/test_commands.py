@@ -11,7 +11,7 @@ import pytest
 
 from propchange.cli.commands import Commands
 
-NAMES = ["call", "demo", "discover", "host", "watch"]
+NAMES = ["bridge", "call", "demo", "discover", "host", "watch"]
 
 
 def test_the_list_of_commands_has_the_first_line_of_the_help_of_each(propchange: Any) -> None:

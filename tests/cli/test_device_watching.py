@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from propchange import ConnectionFailed, DeviceDescription, RemoteDevice, Sighting, SightingKind
+from propchange.asyncio import device_watching
+from propchange.asyncio.device_watching import services_of_type
 from propchange.asyncio.runtime import AsyncioRuntime
-from propchange.cli import watch_all
 from propchange.cli.lines import DeviceLine, Source
-from propchange.cli.watch_all import DeviceWatching, services_of_type
+from propchange.cli.watch_all import WatchAll
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
 from propchange.upnp.description import ServiceDescription
@@ -72,8 +73,9 @@ class Bench:
         self._untaken: list[Sighting] = []
         self._tasks: list[asyncio.Task[Any]] = []
         anything: Any = self
-        self.watching = DeviceWatching(anything, anything, **options)
-        self.start(self.watching.watch())
+        self.all = WatchAll(anything, anything, **options)
+        self.watching = self.all.watching
+        self.start(self.all.watch())
 
     async def devices(self, type: str | None) -> AsyncIterator[Sighting]:
         while True:
@@ -150,8 +152,8 @@ async def test_all_hosts_together_have_as_many_devices_as_are_followed() -> None
 async def test_a_device_and_a_host_have_a_part_of_the_subscriptions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch_all, "_SERVICES_OF_DEVICE", 10)
-    monkeypatch.setattr(watch_all, "_SERVICES_OF_HOST", 25)
+    monkeypatch.setattr(device_watching, "_SERVICES_OF_DEVICE", 10)
+    monkeypatch.setattr(device_watching, "_SERVICES_OF_HOST", 25)
     bench = Bench()
     for number in range(3):
         await bench.see(described(f"uuid:{number}", services=1_000))
@@ -174,7 +176,8 @@ async def test_what_is_kept_of_devices_that_come_and_go_is_bounded() -> None:
         bench.announce(SightingKind.GONE, f"uuid:nobody{number}")
     await bench.settle()
     watching: Any = bench.watching
-    sizes = {name: len(each) for name, each in vars(watching).items() if hasattr(each, "__len__")}
+    kept = vars(watching) | vars(bench.all)
+    sizes = {name: len(each) for name, each in kept.items() if hasattr(each, "__len__")}
     assert max(sizes.values()) <= 30, sizes
     assert len(watching._watched) == 10
     await bench.close()
@@ -195,7 +198,7 @@ async def test_a_device_that_flaps_is_read_once_and_a_lie_about_its_types_once_m
 async def test_a_description_that_cannot_be_read_is_read_a_few_times_and_said_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watch_all, "_READ_AGAIN", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(device_watching, "_READ_AGAIN", (0.0, 0.0, 0.0))
     bench = Bench()
     bench.announce(SightingKind.APPEARED, "uuid:a")
     for _ in range(10):

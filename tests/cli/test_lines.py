@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from propchange.cli.lines import escape, escape_json, named_changes, plain_value
+from propchange.cli.lines import escape, escape_json
 from propchange.core.subscriber.events import Change, Event
+from propchange.upnp.plain_values import named_changes, plain_value
 
 
 def change(value: object, text: str = "as received") -> Change:

@@ -8,6 +8,7 @@ import sys
 import click
 
 _LINES = {
+    "bridge": "Send the events of devices to a broker.",
     "call": "Call an action of a device and print its out arguments.",
     "demo": "Simulate two devices and print their events.",
     "discover": "Search for devices and print each of them.",

@@ -20,10 +20,9 @@ from propchange.cli.lines import (
     ProblemLine,
     Source,
     StatusLine,
-    named_changes,
-    plain_value,
 )
 from propchange.core.discovery.advertisement import udn_key
+from propchange.upnp.plain_values import named_changes, plain_value
 
 ROWS = 8_192
 """Rows of the table. Above that, rows of devices that have gone are dropped, the oldest first, and

@@ -22,12 +22,10 @@ from propchange.cli.lines import (
     Source,
     StatusLine,
     escape_json,
-    named_changes,
-    plain,
-    plain_value,
 )
 from propchange.upnp.actions import Argument
 from propchange.upnp.description import ServiceDescription
+from propchange.upnp.plain_values import named_changes, plain, plain_value
 
 
 class JSONLines:

@@ -8,7 +8,6 @@ reading order or break a line into two.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -16,7 +15,6 @@ from typing import NamedTuple
 
 from propchange import (
     ActionError,
-    Change,
     DeviceDescription,
     Diagnosis,
     Event,
@@ -26,6 +24,7 @@ from propchange import (
 from propchange.printable import is_harmless, printable
 from propchange.upnp.actions import Action
 from propchange.upnp.description import ServiceDescription
+from propchange.upnp.plain_values import plain
 from propchange.upnp.service_names import ServiceNames
 
 
@@ -199,35 +198,6 @@ class CalledLine(NamedTuple):
 def now() -> datetime:
     """The time of a line, with this machine's offset from UTC."""
     return datetime.now().astimezone()
-
-
-def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:
-    """The changes of ``event``, each with its name in the output.
-
-    The name is that of the variable. A change in a LastChange has its instance and channel too,
-    ``Volume[0,LF]``, unless these are instance 0 and the master channel. A decoded LastChange
-    yields its contents; with ``raw`` it yields its own text instead."""
-    expanded = any(change.instance is not None for change in event.details)
-    for change in event.details:
-        if expanded and raw == (change.instance is not None):
-            continue
-        name, instance, channel = change.variable, change.instance or 0, change.channel
-        if instance or channel not in (None, "", "Master"):
-            name += f"[{instance},{channel}]" if channel else f"[{instance}]"
-        yield name, change
-
-
-def plain_value(change: Change) -> str | int | float | bool:
-    """The value if JSON has its type, else the text as received: for times, binary data, UUIDs,
-    infinities and a text that does not fit its declared type."""
-    return plain(change.value, change.text)
-
-
-def plain(value: object, text: str) -> str | int | float | bool:
-    """``value`` if JSON has its type, else ``text``, which is the value on the wire."""
-    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return text
 
 
 # --- escaping ---

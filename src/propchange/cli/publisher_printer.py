@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from propchange import ActionError, Limits, RemoteProtocolError, Request, Response
-from propchange.cli.lines import CalledLine, GrantedFor, Source, StatusLine, now, plain
+from propchange.cli.lines import CalledLine, GrantedFor, Source, StatusLine, now
 from propchange.cli.output import LineFormat, Writer
 from propchange.core import (
     Disowned,
@@ -24,6 +24,7 @@ from propchange.core import (
 )
 from propchange.driver.reporting import LineRate
 from propchange.upnp.actions import Action, Argument
+from propchange.upnp.plain_values import plain
 from propchange.upnp.service import Service
 from propchange.upnp.soap import parse_answer, parse_call
 

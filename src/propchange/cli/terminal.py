@@ -27,9 +27,8 @@ from propchange.cli.lines import (
     Source,
     StatusLine,
     escape,
-    named_changes,
-    plain_value,
 )
+from propchange.upnp.plain_values import named_changes, plain_value
 
 _WIDEST = 24
 """Cells. A column grows with its texts up to this width; a longer text moves the columns behind

@@ -30,7 +30,7 @@ from propchange.cli.output import output, write_whole
 from propchange.cli.screen import Screen, can_draw
 from propchange.cli.targets import Finding, Target
 from propchange.cli.terminal import TerminalLines
-from propchange.cli.watch_all import DeviceWatching
+from propchange.cli.watch_all import WatchAll
 from propchange.core.record import Record
 from propchange.driver.sockets import ports_of
 
@@ -224,7 +224,7 @@ async def _watch_all(options: WatchOptions) -> None:
         messages=options.raw and isinstance(form, TerminalLines),
     )
     async with writer, _control_point(options, discovery=True, tap=printer.tap) as control_point:
-        watching = DeviceWatching(
+        all_devices = WatchAll(
             control_point,
             printer,
             type=options.type,
@@ -234,14 +234,16 @@ async def _watch_all(options: WatchOptions) -> None:
         links = control_point.discovery_links
 
         def nothing(seconds: float) -> str:
-            return "" if watching.number else nothing_found(seconds, options.type, links)
+            return (
+                "" if all_devices.watching.number else nothing_found(seconds, options.type, links)
+            )
 
         async def say_nothing() -> None:
             await asyncio.sleep(_NOTHING_SECONDS)
             if reason := nothing(_NOTHING_SECONDS):
                 printer.status(None, "waiting", reason)
 
-        works = [watching.watch(), say_nothing()]
+        works = [all_devices.watch(), say_nothing()]
         if table is None:
             await printer.run_with(works, options.seconds)
         else:

@@ -1,0 +1,1 @@
+"""The bridge from events to a broker: used by the command ``propchange bridge``."""

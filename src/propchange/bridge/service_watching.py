@@ -1,0 +1,177 @@
+"""Subscribes to the services of devices, and keeps their states for the outputs of the bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from propchange.asyncio.control_point import ControlPoint
+from propchange.asyncio.device_watching import DeviceWatching, FoundService
+from propchange.asyncio.remote import RemoteDevice, Sighting
+from propchange.asyncio.subscription import Subscription
+from propchange.bridge.output import BridgedService, Output
+from propchange.bridge.service_state import GONE, ServiceState
+from propchange.bridge.topics import service_parts, udn_part
+from propchange.core.discovery.advertisement import udn_key
+from propchange.core.subscriber.events import Event, Status
+from propchange.driver.sightings import SightingKind
+from propchange.errors import PropchangeError, SubscriptionRefused
+from propchange.upnp.description import DeviceDescription
+
+_GONE = "the device has said goodbye, or its announcements have expired"
+
+Finder = Callable[[], Awaitable[Iterable[RemoteDevice]]]
+
+
+class ServiceWatching:
+    """Watches the services of devices and calls ``output``.
+
+    ``finders`` are those of :class:`.DeviceWatching`. ``say`` is called with a line for the
+    operator. With ``subscribe=False`` the output calls ``watching.subscribe`` and
+    ``watching.unsubscribe``. Run :meth:`run`.
+    """
+
+    def __init__(
+        self,
+        control_point: ControlPoint,
+        output: Output,
+        *,
+        finders: Sequence[Finder] = (),
+        say: Callable[[str], object],
+        subscribe: bool = True,
+    ) -> None:
+        self._output = output
+        self._say = say
+        self._group: asyncio.TaskGroup | None = None
+        # The keys of the UDNs of root devices that have gone.
+        self._gone: set[str] = set()
+        self.services: dict[FoundService, BridgedService] = {}
+        """The services that are watched now."""
+        self.watching = DeviceWatching(
+            control_point, self, finders=finders, not_found=say, subscribe=subscribe
+        )
+
+    async def run(self) -> None:
+        """Watch, and run the output, until cancelled. Raises what the output raises."""
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._output.run())
+            self._group.create_task(self.watching.watch())
+
+    # --- what the watching calls ---
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` beside the others."""
+        assert self._group is not None
+        return self._group.create_task(work)
+
+    def device(
+        self, sighting: Sighting, description: DeviceDescription | None, problem: str | None
+    ) -> None:
+        """Take over that a device has gone or is back."""
+        if problem is not None:
+            self._say(f"{sighting.udn}: {problem}")
+        udn = udn_key(sighting.udn)
+        gone = sighting.kind is SightingKind.GONE
+        if gone:
+            self._gone.add(udn)
+        else:
+            self._gone.discard(udn)
+        for found, service in self.services.items():
+            if udn_key(found.device.udn) != udn:
+                continue
+            status, reason = _status_of(found)
+            if gone and status != Status.ACTIVE.value:
+                self._set(service, GONE, reason if status == Status.RESUBSCRIBING.value else _GONE)
+            elif not gone and service.state.status == GONE:
+                self._set(service, status, reason or "the device is back")
+
+    def left_out(self, device: RemoteDevice, problem: str) -> None:
+        """Say that services of ``device`` are not watched."""
+        self._say(f"{device.friendly_name} ({device.udn}): {problem}")
+
+    def found(self, services: Sequence[FoundService]) -> None:
+        """Make the states of ``services``."""
+        if not services:
+            return
+        root = services[0].device
+        parts = {
+            described: name
+            for device in root.description.all_devices()
+            for described, name in service_parts(device.services).items()
+        }
+        made = []
+        for found in services:
+            described = found.service.description
+            device = root.description.find_device(described.udn) or root.description
+            state = ServiceState(
+                udn=udn_part(described.udn or root.udn),
+                root_udn=udn_part(root.udn),
+                device_name=device.friendly_name,
+                device_model=device.model_name,
+                service=parts[described],
+                service_id=described.service_id,
+                service_type=described.service_type,
+            )
+            self.services[found] = bridged = BridgedService(found, state)
+            made.append(bridged)
+        self._output.found(made)
+
+    def subscribe(self, service: FoundService, subscription: Subscription) -> None:
+        """Read ``subscription``."""
+        self.start(self._read(service, subscription))
+
+    def failed(self, service: FoundService, error: Exception) -> None:
+        """Take over why there is no subscription."""
+        bridged = self.services.get(service)
+        if bridged is None:
+            return
+        if bridged.state.status != GONE:
+            refused = isinstance(error, SubscriptionRefused)
+            status = Status.REFUSED if refused else Status.SUBSCRIBING
+            self._set(bridged, status.value, str(error))
+
+    def forgotten(self, service: FoundService) -> None:
+        """Forget ``service``."""
+        bridged = self.services.pop(service, None)
+        self._gone.discard(udn_key(service.device.udn))
+        if bridged is not None:
+            self._output.forgotten(bridged)
+
+    # --- subscriptions ---
+
+    async def _read(self, found: FoundService, subscription: Subscription | None) -> None:
+        while subscription is not None:
+            try:
+                await subscription.__aenter__()
+            except (PropchangeError, ValueError) as error:
+                subscription = await self.watching.subscribe_again(found, error)
+                continue
+            async for update in subscription.updates():
+                service = self.services.get(found)
+                if service is None or found.subscription is not subscription:
+                    break
+                if isinstance(update, Event):
+                    service.state.receive(update, datetime.now(UTC))
+                    self._output.event(service, update)
+                elif update.status is not Status.CLOSED:
+                    gone = udn_key(found.device.udn) in self._gone
+                    away = gone and update.status is not Status.ACTIVE
+                    self._set(service, GONE if away else update.status.value, update.reason)
+            return
+
+    def _set(self, service: BridgedService, status: str, reason: str) -> None:
+        state = service.state
+        if (state.status, state.reason) != (status, reason):
+            state.status, state.reason = status, reason
+            self._output.status(service)
+
+
+def _status_of(found: FoundService) -> tuple[str, str]:
+    """The status of the present subscription, and the reason."""
+    if found.subscription is not None:
+        with contextlib.suppress(RuntimeError):  # not entered yet
+            return found.subscription.status.value, found.subscription.status_reason
+    return Status.SUBSCRIBING.value, ""
