@@ -29,7 +29,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
-	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog build clean
+	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -127,7 +127,7 @@ BY_FILE := tests/interop tests/recovery tests/compat
 # more, alone; what fails again is broken.
 ONCE_MORE = { [ $$? = 1 ] && echo "failed; once more, alone:" \
 	&& $(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
-suite: $(DEV_STAMP)
+suite: $(DEV_STAMP) $(RELEASE_STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --ignore=tests/core --ignore=tests/http \
 		$(addprefix --ignore=,$(BY_FILE)) $(PYTEST_ARGS) || $(ONCE_MORE)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS) || $(ONCE_MORE)
@@ -178,8 +178,10 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 changelog: $(RELEASE_STAMP) ## print the news of the next version, from changelog.d
 	$(BIN)/towncrier build --draft --version next
 
-build: $(DEV_STAMP) ## sdist and wheel, in dist/
-	$(BIN)/hatchling build
+dist: $(RELEASE_STAMP) ## sdist and wheel in dist/, checked and installed in fresh environments
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	PROPCHANGE_DIST=dist $(BIN)/python -m pytest -v tests/test_packages.py $(PYTEST_ARGS)
 
 clean: ## all that can be made again, but the environment
 	rm -rf build dist mutants fuzz/work .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
