@@ -39,6 +39,13 @@ def test_a_record_shows_its_fields_in_order() -> None:
     assert repr(Point(1, 2, "here", "word")) == "Point(x=1, y=2, name='here')"
 
 
+def test_a_record_leaves_out_defaults_and_cuts_long_values() -> None:
+    assert repr(Point(1, 2)) == "Point(x=1, y=2)"
+    long = repr(Point(1, 2, "n" * 10_000))
+    assert long == f"Point(x=1, y=2, name='{'n' * 77}…')"
+    assert len(repr(Point([long], [long], long))) == 200  # type: ignore[arg-type]  # long values
+
+
 def test_a_record_is_a_dataclass_and_can_be_matched_by_position() -> None:
     point = replace(Point(1, 2, "here"), y=3)
     assert point == Point(1, 3)

@@ -6,7 +6,7 @@ Everything that grows with the input of a peer is bounded by one of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from propchange.core.record import Record
 
@@ -731,12 +731,6 @@ class Limits(Record):
     """Seconds between two readings of the addresses of this machine (about a millisecond each), by
     a control point with subscriptions and a publisher with delivery connections. A changed address
     is noticed within this time."""
-
-    def __repr__(self) -> str:
-        # Only what differs from the defaults: help() prints these limits in each signature.
-        values = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
-        changed = [f"{name}={value!r}" for name, value, default in values if value != default]
-        return f"Limits({', '.join(changed)})"
 
     def within(self, descriptors: int) -> Limits:
         """These limits, with caps on connections and on the sockets of addresses that fit into

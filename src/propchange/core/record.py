@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import Field
+from dataclasses import MISSING, Field
 from typing import Any, ClassVar
+
+_VALUE_CHARACTERS = 80
+"""Characters of a value in the representation of its record."""
+
+_RECORD_CHARACTERS = 200
+"""Characters of the representation of a record: two lines of a terminal."""
+
+
+def brief(text: str, most: int = _RECORD_CHARACTERS) -> str:
+    """``text``, the representation of an object, in at most ``most`` characters. Its last character
+    stays: the bracket or the quote that closes it."""
+    return text if len(text) <= most else f"{text[: most - 2]}…{text[-1]}"
 
 
 class Record:
-    """Base class of dataclasses: compares, hashes and shows the fields.
+    """Base class of dataclasses: compares, hashes and shows the fields. The representation is
+    brief: it leaves out values that are the default of their field, and cuts long ones.
 
     Give the dataclass ``eq=False, repr=False``. Otherwise Python writes and compiles these methods
     for each class, which takes 10 ms of an import. A field with ``compare=False`` is not
@@ -26,12 +39,17 @@ class Record:
         return hash(self._compared())
 
     def __repr__(self) -> str:
-        shown = (
-            f"{name}={getattr(self, name)!r}"
+        values = (
+            (name, getattr(self, name), field.default)
             for name, field in self.__dataclass_fields__.items()
             if field.repr
         )
-        return f"{type(self).__qualname__}({', '.join(shown)})"
+        shown = (
+            f"{name}={brief(repr(value), _VALUE_CHARACTERS)}"
+            for name, value, default in values
+            if default is MISSING or value != default
+        )
+        return brief(f"{type(self).__qualname__}({', '.join(shown)})")
 
     def _compared(self) -> tuple[object, ...]:
         return tuple(

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-from propchange.core.record import Record
+from propchange.core.record import Record, brief
 from propchange.core.values.data_types import shown
 from propchange.core.values.state_variables import StateVariable
 from propchange.errors import ACTION_ERRORS, ActionError
-from propchange.printable import listed
+from propchange.printable import listed, printable
 
 
 class ErrorCode(IntEnum):
@@ -70,6 +70,10 @@ class Action(Record):
         for direction, attribute in (("in", "inputs"), ("out", "outputs")):
             chosen = tuple(each for each in self.arguments if each.direction == direction)
             object.__setattr__(self, attribute, chosen)
+
+    def __repr__(self) -> str:
+        names = (", ".join(each.name for each in side) for side in (self.inputs, self.outputs))
+        return brief(printable("<Action {}({}) -> {}>".format(self.name, *names)))
 
     # --- control point ---
 

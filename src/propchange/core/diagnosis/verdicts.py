@@ -6,6 +6,8 @@ import enum
 from typing import NamedTuple
 
 from propchange.core.diagnosis.facts import Facts
+from propchange.core.record import brief
+from propchange.printable import printable
 
 
 class Verdict(enum.Enum):
@@ -59,6 +61,9 @@ class Diagnosis(NamedTuple):
     def well(self) -> bool:
         """Whether nothing is wrong: events arrive, or the service has no evented variable."""
         return self.verdict in (Verdict.EVENTS_ARRIVE, Verdict.NOTHING_EVENTED)
+
+    def __repr__(self) -> str:
+        return brief(printable(f"<Diagnosis {self.verdict.value}: {self}>"))
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.advice}" if self.advice else self.sentence

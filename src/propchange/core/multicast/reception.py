@@ -26,12 +26,13 @@ from propchange.core.multicast.message import (
     hyphenated,
     read_multicast,
 )
-from propchange.core.record import Record
+from propchange.core.record import Record, brief
 from propchange.core.subscriber.events import Change, Changes, Convert, read_changes
 from propchange.core.wire.headers import LARGEST_SEQ
 from propchange.core.wire.messages import Endpoint, Request, canonical_host, parse_address
 from propchange.core.wire.propertyset import read_propertyset
 from propchange.errors import LocalProtocolError, RemoteProtocolError
+from propchange.printable import printable
 
 _Key = tuple[str, str]
 
@@ -72,7 +73,8 @@ class MulticastEvent(Record):
     merged: int = 0
 
     def __repr__(self) -> str:
-        return f"<MulticastEvent {self.level} {self.seq} {dict(self.changes)} of {self.service!r}>"
+        what = f"{self.level} {self.seq} {dict(self.changes)}"
+        return brief(printable(f"<MulticastEvent {what} of {self.service!r}>"))
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
+from propchange.core.record import brief
 from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import LARGEST_SEQ, next_seq
+from propchange.printable import printable
 
 Convert = Mapping[str, Callable[[str], object]]
 """Variable -> the function that makes a value of its text. The function raises ValueError for a
@@ -81,6 +83,10 @@ class Change(NamedTuple):
     channel: str | None
     text: str
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={brief(repr(value), 40)}" for name, value in self._asdict().items())
+        return brief(f"Change({', '.join(shown)})")
+
 
 def read_changes(
     pairs: Iterable[tuple[str, str]],
@@ -150,7 +156,7 @@ class Event:
     def __repr__(self) -> str:
         initial = " initial" if self.is_initial else ""
         number = "polled" if self.polled else self.seq
-        return f"<Event {number}{initial} {dict(self.changes)}>"
+        return brief(f"<Event {number}{initial} {dict(self.changes)}>")
 
 
 class Status(enum.Enum):
@@ -233,6 +239,10 @@ class StatusChange(NamedTuple):
     cause: Cause
     reason: str
     http_status: int = 0
+
+    def __repr__(self) -> str:
+        words = f"{self.status.value} ({self.cause.value}): {printable(self.reason)}"
+        return brief(f"<StatusChange {words}>")
 
     def __str__(self) -> str:
         return f"{self.status.value}: {self.reason}"

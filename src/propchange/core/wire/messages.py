@@ -13,6 +13,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, NamedTuple, Protocol
 
+from propchange.core.record import brief
+from propchange.printable import printable
+
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 
@@ -185,7 +188,7 @@ class Request:
         return headers
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.target} from {self.peer}>"
+        return brief(printable(f"<Request {self.method} {self.target} from {self.peer}>"))
 
     @property
     def fields(self) -> dict[bytes, bytes]:
