@@ -25,7 +25,7 @@ FUZZ_ARGS ?= all --seconds 33
 # Gates; see CONTRIBUTING.md.
 MUTATION_SCORE ?= 85
 
-TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
+TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard examples/cookbook/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
