@@ -28,7 +28,7 @@ MUTATION_SCORE ?= 85
 TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard examples/cookbook/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults \
+.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults docs \
 	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog dist clean
 
 help: ## this list
@@ -111,6 +111,18 @@ conformance: $(DEV_STAMP) ## write docs/conformance.md, which is not committed
 conformance-check: $(DEV_STAMP) # fails when a MUST or SHOULD has no test, or a mark binds nobody
 	$(BIN)/python tools/conformance.py --check
 
+# Two pages that the code makes. They are made anew if what they are made of has changed.
+docs/conformance.md: docs/clauses.toml tools/conformance.py $(shell find tests -name '*.py' 2>/dev/null) \
+		| $(DEV_STAMP)
+	$(BIN)/python tools/conformance.py
+
+docs/states.md: tools/states_doc.py $(shell find src/propchange/core -name '*.py' 2>/dev/null) | $(DEV_STAMP)
+	$(BIN)/python tools/states_doc.py
+
+# -n: a link that leads nowhere is an error. Nothing is fetched from the network.
+docs: $(DOCS_STAMP) docs/conformance.md docs/states.md ## the documentation site, in build/site
+	$(BIN)/sphinx-build -c docs -b html -d build/doctrees -j 2 -n -W --keep-going -q . build/site
+
 # Also PROVE_ARGS=--all, or the ids of clauses.
 prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice
 	$(BIN)/python tools/prove_clauses.py $(PROVE_ARGS)
@@ -133,7 +145,7 @@ suite: $(DEV_STAMP) $(RELEASE_STAMP)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(BY_FILE) $(PYTEST_ARGS) || $(ONCE_MORE)
 
 test: ## everything
-	$(MAKE) lint types layers conformance-check
+	$(MAKE) lint types layers conformance docs
 	$(MAKE) coverage
 	$(MAKE) peers
 	$(MAKE) suite
@@ -185,6 +197,6 @@ dist: $(RELEASE_STAMP) ## sdist and wheel in dist/, checked and installed in fre
 
 clean: ## all that can be made again, but the environment
 	rm -rf build dist mutants fuzz/work .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
-		.hypothesis .import_linter_cache docs/conformance.md docs/states.md
+		.hypothesis .import_linter_cache docs/conformance.md docs/states.md docs/reference
 	rm -rf benchmarks/native/bin benchmarks/peers/bin
 	$(MAKE) -C tests/interop/peers clean

@@ -1,7 +1,7 @@
 """Control points and hosted devices without asyncio, for scripts and threads.
 
 Each control point and each hosted device has a thread with an asyncio loop, in which it does
-everything that :mod:`propchange.asyncio` does. The methods and properties here run there, and wait
+everything that :mod:`propchange` does. The methods and properties here run there, and wait
 for the result. So any number of threads may use one control point. Nothing is decided here.
 
 Functions of the program that the loop calls run in that thread too: the actions of a hosted device,

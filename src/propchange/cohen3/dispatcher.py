@@ -85,12 +85,12 @@ class EventDispatcher:
             self.event_dispatcher_event_callbacks[name] = [] if own is None else [own]
 
     def bind(self, **listeners: Listener) -> None:
-        """``bind(event=listener)``. Raises :exc:`BindError` for an event that is not there."""
+        """``bind(event=listener)``. Raises BindError for an event that is not there."""
         for name, listener in listeners.items():
             self._bound_to(name).append(listener)
 
     def unbind(self, **listeners: Listener) -> None:
-        """Undo :meth:`bind`. Raises :exc:`BindError` for what is not bound."""
+        """Undo :meth:`bind`. Raises BindError for what is not bound."""
         for name, listener in listeners.items():
             try:
                 self._bound_to(name).remove(listener)

@@ -64,7 +64,7 @@ class Limits(Record):
 
     connections: int = 512
     """Accepted connections at once, at most 3/8 of the file descriptors (:meth:`within`). Above
-    that, the host with the most connections loses one (:mod:`.connection_shares`), and new peers
+    that, the host with the most connections loses one, and new peers
     wait a second for peers that have just connected. Bounds a host that connects without end."""
 
     connections_per_address: int = 128

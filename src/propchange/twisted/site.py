@@ -264,7 +264,8 @@ class Site(server.Site):
             _logger.debug("no resource for %s, which did not come whole: %s", request, error)
 
     def crowded(self, host: str, unmade: Collection[str]) -> bool:
-        """As :meth:`.ConnectionTable.crowded`."""
+        """Whether a new peer must wait: the connection that would make room for it is still within
+        its time."""
         return self._connections.crowded(host, unmade)
 
     def buildProtocol(self, addr: Any) -> Any:

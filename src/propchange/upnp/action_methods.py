@@ -282,7 +282,7 @@ def action(method: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     The parameters are the in arguments. Each has a related state variable, which gives it its data
     type, range and allowed values: the method is called with values that fit. Without
     ``arguments=`` it is found by name, in any case and without underscores: the variable
-    of that name, or A_ARG_TYPE_ and that name, or the variable whose name is left without New,
+    of that name, or ``A_ARG_TYPE_`` and that name, or the variable whose name is left without New,
     Desired, Current or Requested in front. The argument's name on the wire is then spelled like the
     variable's.
 

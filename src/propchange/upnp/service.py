@@ -281,7 +281,7 @@ class Service(ServiceValues):
     def call_action(
         self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[R]:
-        """For :class:`.ActionMethod`: run the method of this object."""
+        """For the methods with ``@action``: run the method of this object."""
         if method.declared is None:
             return method.run(self, args, keywords)
         inputs = method.inputs_from(args, keywords)

@@ -60,7 +60,7 @@ class Rule(NamedTuple):
 
 
 def diagnose(facts: Facts) -> Diagnosis:
-    """The verdict on ``facts``: that of the first of :data:`RULES` that applies. The last one
+    """The verdict on ``facts``: that of the first rule that applies. The last one
     always applies."""
     rule = next(rule for rule in RULES if rule.applies(facts))
     to_do = rule.behind if rule.behind and facts.callback_url is not None else rule.to_do

@@ -37,7 +37,7 @@ from propchange.core.wire.messages import Endpoint, Request
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MulticastFilter(Record):
     """The multicast events that a program wants. ``devices`` are UDNs; None: of all devices.
-    ``service_id`` is a serviceId, ``service_type`` a service type as :func:`.type_fits` takes it;
+    ``service_id`` is a serviceId, ``service_type`` a service type;
     empty: any. ``levels`` are values of LVL; empty: all."""
 
     devices: frozenset[str] | None = None

@@ -74,8 +74,7 @@ class PublisherPolicy(Record):
     - ``default_duration``: whole seconds for a SUBSCRIBE that asks for none. Each duration is
       raised to ``minimum_duration`` and lowered to ``maximum_duration``. ``dlna``: 300 s for
       everybody.
-    - ``initial_event_delay``: seconds between the answer to SUBSCRIBE and the initial event. See
-      :data:`INITIAL_EVENT_DELAY`.
+    - ``initial_event_delay``: seconds between the answer to SUBSCRIBE and the initial event.
     - ``hosts``: names, with or without a port, that HOST may have besides the address of the
       connection.
     - ``server``: the value of SERVER; empty for one that does not name the system.

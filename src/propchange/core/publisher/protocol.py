@@ -86,7 +86,7 @@ class PublisherProtocol:
     ``own_towards`` returns the address of this machine on the network of a peer, for a SUBSCRIBE of
     which a web server does not say where it came in; None: there is none.
     ``has_address`` returns whether an endpoint has one of them now. It is called if a renewal comes
-    in at another address than the SUBSCRIBE (:mod:`.former_subscriptions`).
+    in at another address than the SUBSCRIBE.
     ``date`` gives the value of DATE; None: answers have no DATE. ``multicast`` says where multicast
     events go. ``boot_id`` gives the current BOOTID.UPNP.ORG, 0 to 2147483647. Raises ValueError for
     a multicast scope that ``policy.uda`` does not know.
@@ -216,7 +216,7 @@ class PublisherProtocol:
         """Hold the messages of the service at ``path`` that are recorded from now on: an action is
         about to change the service. Call :meth:`hasten` when the action has ended, and
         :meth:`release` when its answer has left or cannot leave. A hold ends by itself after
-        ``Limits.held_event_seconds`` (:mod:`.event_holds`). Raises KeyError for an unknown path.
+        ``Limits.held_event_seconds``. Raises KeyError for an unknown path.
         """
         self._now = now
         return self._holds.begin(self._services[path], now)

@@ -65,7 +65,7 @@ class EventedVariable(Record):
         return Accumulate(self.text, guard or self.merge, keep=2 * limits.waiting_messages)
 
     def moderation(self) -> Moderation | None:
-        """A new :class:`.Moderation` of this variable; None when it is not moderated."""
+        """The moderation of this variable, new; None when it is not moderated."""
         if self.minimum_interval is None and self.minimum_delta is None:
             return None
         return Moderation(self.minimum_interval, self.minimum_delta)

@@ -130,10 +130,9 @@ class SubscriberProtocol:
         wanted one, in seconds. ``variables`` are the wanted ones, all if empty: STATEVAR, which
         needs UDA 2.0, and which a device may ignore (SUB-53). ``owes_event``: False if the service
         description declares no evented variable. A missing initial event is then no fault.
-        ``poll_interval``: seconds between polls of the values while no events come
-        (:mod:`.polling`); None: no polls. ``minimum_interval``: seconds between two events at
-        least (:mod:`.event_pace`); None or 0: each event is given at once. ``merges`` maps
-        variables to the functions that merge their texts.
+        ``poll_interval``: seconds between polls of the values while no events come; None: no
+        polls. ``minimum_interval``: seconds between two events at least; None or 0: each event is
+        given at once. ``merges`` maps variables to the functions that merge their texts.
 
         Raises ValueError for a URL that cannot be subscribed to, for a duration under one second,
         for a variable that is no name and for a ``minimum_interval`` that is negative or not

@@ -168,7 +168,7 @@ class SubscriptionRecord:
     """Whether the device owes an initial event: False if its service description declares no
     evented variable."""
     minimum_interval: float | None = None
-    """Seconds between two events for the program, see :mod:`.event_pace`; None: no rule."""
+    """Seconds between two events for the program; None: no rule."""
     merges: Mapping[str, Merge] = field(default_factory=lambda: STANDARD_MERGES)
     """Variable -> how its texts are merged; of the others the newer text replaces the older."""
 

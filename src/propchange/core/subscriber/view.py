@@ -26,7 +26,7 @@ class SubscriptionView(ABC):
     @property
     def values(self) -> Values:
         """The current state, live: variable -> typed value, as far as events have set it. The
-        variable is the name on the wire, or the variable of a class: see :class:`Values`. Of a
+        variable is the name on the wire, or the variable of a class. Of a
         LastChange: instance 0, the channel Master or none; :attr:`full_state` has all."""
         return Values(self.record.values)
 

@@ -40,7 +40,7 @@ def shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class DataType(Generic[T]):
-    """One data type (UDA 2.0 §2.5). Get one by :func:`data_type`; all are in :data:`DATA_TYPES`.
+    """One data type (UDA 2.0 §2.5). Get one by :func:`data_type`, which knows all of them.
 
     ``name`` is its name in a service description and ``python_type`` the type of its values.
     ``takes`` describes the values in words, ``texts`` their texts on the wire, if these differ.

@@ -139,7 +139,8 @@ class StateVariable(Generic[T]):
     """A state variable of a service (UDA 2.0 §2.5). Declare it as a class attribute, or pass it to
     a service that is made at run time.
 
-    ``data_type`` is one of the names in :data:`.DATA_TYPES`. The options are keyword-only:
+    ``data_type`` is the name of a type of UDA 2.0 §2.5, such as ``ui2``. The options are
+    keyword-only:
 
     - ``initial``: the first value. The default is the zero of the type; if that is not allowed,
       the ``minimum``, the ``maximum`` or the first of ``allowed``.
@@ -152,9 +153,9 @@ class StateVariable(Generic[T]):
       :meth:`inherit_eventing`.
     - ``minimum_interval``: seconds. At most one event per interval has this variable (UDA calls it
       maximumRate). ``minimum_delta``: for numeric types. An event is sent once the value has
-      changed by this much. See :mod:`propchange.core.publisher.moderation`.
+      changed by this much.
     - ``multicast``: events are sent by multicast too (UDA 2.0 §4.3.3), with the LVL ``level``: one
-      of :data:`.STANDARD_LEVELS`, by default ``upnp:/general``, or a vendor's, such as
+      of UDA 2.0 table 4-8, by default ``upnp:/general``, or a vendor's, such as
       ``example.org:/door/``.
     - ``merge``: a function, or a :class:`.Fold`, that merges waiting changes. None: the newer
       value replaces the older.

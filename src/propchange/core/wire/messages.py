@@ -193,7 +193,7 @@ class Request:
     @property
     def fields(self) -> dict[bytes, bytes]:
         """Lower-case header name -> value without surrounding white space. The values of a
-        repeated name are joined with ``, ``; the name is in :attr:`repeated`."""
+        repeated name are joined with a comma and a space; the name is in :attr:`repeated`."""
         if self._fields is None:
             self._fields, self._repeated = _index(self.headers)
         return self._fields
@@ -319,7 +319,7 @@ class Delivery:
     The runtime connects to ``address.url.endpoint`` from ``address.source``, sends what
     ``propchange.http`` makes of the delivery, and calls ``PublisherProtocol.delivery_ended``.
     ``fresh``: a connection that has carried a request before must not be used. ``carrier`` is a
-    place where a runtime keeps the connection that carries it, or :data:`WAITING`.
+    place where a runtime keeps the connection that carries it.
     """
 
     address: DeliveryAddress
