@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from propchange import ControlPoint
+from propchange.bridge.configuration import (
+    ConfigurationError,
+    bridge_settings,
+    broker_settings,
+    read_configuration,
+)
 from propchange.bridge.output import Output
 from propchange.bridge.service_watching import ServiceWatching
+from propchange.bridge.topics import part
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import escape
 from propchange.cli.options import exclude_option, interface_option, make_control_point
 from propchange.cli.targets import Target, find_devices
 from propchange.core.record import Record
+
+Tables = dict[str, dict[str, Any]]
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -26,6 +38,7 @@ class BridgeOptions(Record):
 
     targets: Sequence[str]
     mqtt: str | None
+    config: Path | None
     bridge_id: str | None
     distinct: bool | None
     interface: str | None
@@ -34,8 +47,25 @@ class BridgeOptions(Record):
 
 @click.command()
 @click.argument("targets", metavar="[URL|UDN]…", nargs=-1)
-@click.option("--mqtt", metavar="URL", help="The broker: mqtt://host:port, or mqtts:// for TLS.")
-@click.option("--id", "bridge_id", metavar="NAME", help="The name of this bridge on the broker.")
+@click.option(
+    "--mqtt",
+    metavar="URL",
+    help="The broker: mqtt://[user@]host[:port], or mqtts://… for TLS. The password is in the "
+    "environment variable PROPCHANGE_MQTT_PASSWORD.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read the settings in this TOML file. The command line comes first.",
+)
+@click.option(
+    "--id",
+    "bridge_id",
+    metavar="NAME",
+    help="The name of this bridge on the broker, which no other bridge there has. Without it, the "
+    "name of this machine.",
+)
 @click.option(
     "--distinct/--no-distinct",
     default=None,
@@ -44,29 +74,78 @@ class BridgeOptions(Record):
 @interface_option
 @exclude_option
 def bridge(**options: Any) -> None:
-    """Send the events of devices to a broker."""
+    """Send the events of devices to a broker.
+
+    Subscribes to all services of all devices on the network that send events, or to those of the
+    devices that are named by URL, by UDN (uuid:…) or by host:port. Publishes the state of each
+    service to propchange/UDN/SERVICE, retained, and whether it is true now to
+    propchange/UDN/SERVICE/availability.
+
+    Ctrl-C and SIGTERM publish that the bridge has ended, and end it with exit status 0. Exit status
+    1: the broker refuses the bridge, or another bridge has its id. 2: the command line or the file
+    is wrong.
+    """
     sys.exit(run(_bridge(BridgeOptions(**options)), endless=True))
 
 
 async def _bridge(options: BridgeOptions) -> None:
+    try:
+        tables = _read(options.config)
+        output = _output(options, tables)
+    except ConfigurationError as error:
+        raise CommandFailed(str(error), status=2) from error
+    table = tables["bridge"]
+    targets = options.targets or table.get("devices", [])
     control_point = make_control_point(
-        interface=options.interface, exclude=options.exclude, discovery=True
+        interface=options.interface or table.get("interface"),
+        exclude=options.exclude or table.get("exclude", []),
+        discovery=True,
     )
     async with control_point:
         await ServiceWatching(
             control_point,
-            _output(options),
-            finders=[partial(_find, control_point, Target(each)) for each in options.targets],
+            output,
+            finders=[partial(_find, control_point, Target(each)) for each in targets],
             say=_say,
         ).run()
 
 
+def _read(path: Path | None) -> Tables:
+    if path is None:
+        return read_configuration("", "")
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    return read_configuration(text, str(path))
+
+
+def _output(options: BridgeOptions, tables: Tables) -> Output:
+    """What the states go to. Raises ConfigurationError, and CommandFailed without a broker."""
+    settings = bridge_settings(
+        tables["bridge"],
+        bridge_id=options.bridge_id,
+        distinct=options.distinct,
+        default_id=part(socket.gethostname() or "propchange"),
+    )
+    url = options.mqtt or tables["mqtt"].get("url")
+    if url is None:
+        raise CommandFailed(
+            "give the broker: --mqtt mqtt://host, or url in the table [mqtt] of --config", status=2
+        )
+    try:
+        from propchange.bridge.mqtt import MqttOutput
+    except ModuleNotFoundError as error:
+        if error.name not in ("aiomqtt", "paho"):
+            raise
+        raise CommandFailed(
+            f"--mqtt needs {error.name}: pip install 'propchange[bridge]'"
+        ) from error
+    return MqttOutput(broker_settings(url, tables["mqtt"], os.environ), settings, say=_say)
+
+
 async def _find(control_point: ControlPoint, target: Target) -> Any:
     return await find_devices(control_point, target)
-
-
-def _output(options: BridgeOptions) -> Output:
-    raise CommandFailed("give the broker, for example --mqtt mqtt://localhost", status=2)
 
 
 def _say(line: str) -> None:

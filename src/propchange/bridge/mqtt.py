@@ -1,0 +1,581 @@
+"""Publishes the states of services to an MQTT broker, and keeps what the broker retains true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from propchange.bridge.configuration import (
+    PASSWORD_VARIABLE,
+    BridgeSettings,
+    BrokerSettings,
+    ConfigurationError,
+)
+from propchange.bridge.output import BridgedService
+from propchange.bridge.payloads import (
+    PAYLOAD_BYTES,
+    availability_payload,
+    encode,
+    plain_values,
+    read_availability,
+    state_payload,
+    variable_payload,
+)
+from propchange.bridge.retained import Publish, RetainedTopics, Wanted
+from propchange.bridge.service_state import GONE
+from propchange.bridge.topics import Topics, part
+from propchange.core.record import Record
+from propchange.core.subscriber.events import Event
+from propchange.errors import PropchangeError
+from propchange.printable import printable
+
+_START_SECONDS = 8.0
+"""Seconds after the start in which devices are found. What this bridge has left behind and has not
+found by then is cleared. A device answers a search within 5 s."""
+
+_IN_FLIGHT = 64
+"""Messages that wait for the acknowledgement of the broker. The next ones are made when there is
+room, from the values of that moment. Bounds the memory while a broker is slow."""
+
+_ANSWER_SECONDS = 10.0
+"""Seconds for each answer of the broker. After that the connection counts as lost."""
+
+_READ_SECONDS = 30.0
+"""Seconds for reading what the broker retains."""
+
+_KEEPALIVE_SECONDS = 15
+"""Seconds between two signs of life. The broker publishes the last will after one and a half of
+them without any."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 4.0
+"""Seconds between two attempts to connect; doubled up to the longest, and shortened at random, so
+that several bridges do not come at the same moment."""
+
+_REFUSED_WAIT = 30.0
+"""Seconds before a broker that has refused the bridge is asked again."""
+
+_END_SECONDS = 2.0
+"""Seconds for the last messages when the bridge ends."""
+
+_SILENT_SECONDS = 3.0
+"""Seconds without a message after which a broker counts as one that does not let the bridge read
+its own topics."""
+
+_INCOMING = 65_536
+"""Messages of the broker that wait to be read. More are dropped. Bounds the memory, whatever others
+publish under the topics of the bridge."""
+
+_STARTING = "the bridge has started anew and has not found the device yet"
+_ENDED = "the bridge has ended"
+_WILL = "the bridge has lost its connection to the broker"
+
+_logger = logging.getLogger("propchange.bridge.mqtt")
+
+# Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
+_BAD_PROTOCOL = {1, 132}
+_REFUSALS = {
+    2: "it does not accept the id of this client; give another one with --id",
+    4: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
+    5: "it does not let this client in; check user name, password and the rules of the broker",
+    133: "it does not accept the id of this client; give another one with --id",
+    134: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
+    135: "it does not let this client in; check user name, password and the rules of the broker",
+    138: "it has banned this client",
+    140: "it wants another way to authenticate than a password or a certificate",
+}
+_TAKEN_OVER = 142
+
+
+class BridgeFailed(PropchangeError):
+    """The bridge cannot go on. The message is one line for the operator."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class MqttCounters(Record):
+    """Counters of the output, for metrics. ``lag`` is the age of the oldest message without an
+    acknowledgement, in seconds; 0 without any."""
+
+    connected: bool = False
+    connections: int = 0
+    published: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    oldest: float | None = None
+
+
+class Part(Protocol):
+    """Another part of the topics: discovery messages, commands. No method may raise or wait."""
+
+    filters: Sequence[str]
+    """Topics that it reads, with wildcards."""
+
+    def found(self, services: Sequence[BridgedService], /) -> None:
+        """These services are new."""
+
+    def changed(self, service: BridgedService, /) -> None:
+        """The state of ``service`` has changed."""
+
+    def forgotten(self, service: BridgedService, /) -> None:
+        """Nothing is to be retained of ``service``: its device has gone for good, or there is no
+        room. :meth:`changed` follows if it is back."""
+
+    def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """A message of one of the filters has come."""
+
+
+class MqttOutput:
+    """An :class:`.Output` that publishes to ``broker``. ``say`` is called with a line for the
+    operator. ``parts`` have topics of their own."""
+
+    def __init__(
+        self,
+        broker: BrokerSettings,
+        settings: BridgeSettings,
+        *,
+        say: Callable[[str], object],
+        parts: Sequence[Part] = (),
+    ) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._say = say
+        self._parts = parts
+        self._id = settings.bridge_id
+        self._tls = tls_context(broker)
+        self.topics = Topics(self._id, settings.base)
+        self.counters = MqttCounters()
+        self.retained = RetainedTopics(
+            self._id,
+            mark_of=read_availability,
+            lost_mark=availability_payload(self._id, _STARTING),
+            said_by_other=self._say_other,
+        )
+        # The services by topic. Two devices may claim one topic; the first one in the list has it.
+        self._holders: dict[str, list[BridgedService]] = {}
+        self._forget_at: dict[BridgedService, float] = {}
+        self._forgotten: set[BridgedService] = set()
+        self._clear_at = math.inf
+        self._said: set[str] = set()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._was_read = asyncio.Event()
+        self._heard_at = 0.0
+        self._protocol = aiomqtt.ProtocolVersion.V5
+        bridge = self.topics.bridge_availability
+        self.retained.want(bridge, bridge, self._bridge_wanted)
+        self._ends = False
+        self._waiting = deque[tuple[str, float]]()
+
+    # --- what the watching calls ---
+
+    def found(self, services: Sequence[BridgedService]) -> None:
+        """Publish ``services``."""
+        for service in services:
+            holders = self._holders.setdefault(self._key(service), [])
+            # A root device has the topics of its UDN, even if another device claims to embed it.
+            state = service.state
+            own = [each for each in holders if each.state.udn == each.state.root_udn]
+            holders.insert(len(own) if state.udn == state.root_udn else len(holders), service)
+            self._change(service)
+        for part_ in self._parts:
+            part_.found(services)
+
+    def event(self, service: BridgedService, event: Event) -> None:
+        """Publish the values of ``service``."""
+        self._change(service)
+
+    def status(self, service: BridgedService) -> None:
+        """Publish the availability of ``service``; clear its topics later if its device has
+        gone."""
+        if service.state.status == GONE:
+            self._forget_at.setdefault(service, _now() + self._settings.forget_after)
+        else:
+            self._forget_at.pop(service, None)
+            self._forgotten.discard(service)
+        self._change(service)
+
+    def forgotten(self, service: BridgedService) -> None:
+        """Clear the topics of ``service``."""
+        self._forget_at.pop(service, None)
+        self._forgotten.discard(service)
+        key = self._key(service)
+        holders = self._holders.get(key, [])
+        if service in holders:
+            holders.remove(service)
+        if holders:
+            self._change(holders[0])
+        else:
+            self._holders.pop(key, None)
+            self.retained.unwant(key)
+        for part_ in self._parts:
+            part_.forgotten(service)
+        self._wake.set()
+
+    def _change(self, service: BridgedService) -> None:
+        key = self._key(service)
+        holders = self._holders.get(key)
+        if holders and holders[0] is service and service not in self._forgotten:
+            self.retained.want(key, f"{key}/availability", lambda: self._wanted(service))
+            for part_ in self._parts:
+                part_.changed(service)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """For a part: something was wanted of :attr:`retained`."""
+        self._wake.set()
+
+    def _key(self, service: BridgedService) -> str:
+        return self.topics.service(service.state.udn, service.state.service)
+
+    # --- what should be retained ---
+
+    def _bridge_wanted(self) -> Wanted:
+        mark = availability_payload(self._id, _ENDED if self._ends else None)
+        return Wanted(mark, not self._ends, mark, None)
+
+    def _wanted(self, service: BridgedService) -> Wanted:
+        state = service.state
+        key = self._key(service)
+        online = state.is_online and not self._ends
+        reason = _ENDED if self._ends else state.reason or state.status
+        status = "" if self._ends else state.status
+        mark = availability_payload(self._id, None if online else reason, status)
+        first = availability_payload(self._id, "its values follow", state.status)
+        values: dict[str, bytes] | None = None
+        if state.has_values or online:
+            values = {key: state_payload(state, self._id)}
+            if self._settings.distinct:
+                for name, value in plain_values(state):
+                    payload = variable_payload(value)
+                    if len(payload) <= PAYLOAD_BYTES:
+                        values[f"{key}/{part(name)}"] = payload
+        return Wanted(mark, online, first, values)
+
+    def _say_other(self, bridge_id: str) -> None:
+        self._say(
+            f"the bridge {bridge_id!r} publishes some of these devices to {self._broker.name} "
+            "already: they are left to it while it is online"
+        )
+
+    # --- the connection ---
+
+    async def run(self) -> None:
+        """Publish until cancelled; then say that the bridge has ended. Raises BridgeFailed if the
+        broker refuses the first connection, and if another bridge has this id."""
+        self._clear_at = _now() + _START_SECONDS
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                await self._connect()
+            except aiomqtt.MqttError as error:
+                self.counters.connected = False
+                refusal, again = self._judge(error)
+                if refusal and not self.counters.connections:
+                    raise BridgeFailed(refusal) from error
+                if _code_of(error) == _TAKEN_OVER:
+                    raise BridgeFailed(
+                        f"another client with the id {_client_id(self._id)!r} has connected to "
+                        f"{self._broker.name}, and has taken the place of this bridge: give one of "
+                        "them another --id"
+                    ) from error
+                if again:
+                    continue
+                said = refusal or f"{self._broker.name} is away: {_words_of(error)}"
+                self._say_once(f"{said}; it is tried again")
+                if self._idle.is_set() or self._was_read.is_set():
+                    wait = _FIRST_WAIT  # it was connected
+                self._was_read.clear()
+                longest = _REFUSED_WAIT if refusal else wait
+                await asyncio.sleep(longest * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                wait = min(2 * wait, _LONGEST_WAIT)
+
+    async def _connect(self) -> None:
+        """Serve one connection, until it is lost: raises MqttError."""
+        client = Client(
+            self._broker.host,
+            self._broker.port,
+            username=self._broker.username,
+            password=self._broker.password,
+            identifier=_client_id(self._id),
+            protocol=self._protocol,
+            clean_session=None if self._protocol is aiomqtt.ProtocolVersion.V5 else True,
+            will=aiomqtt.Will(
+                self.topics.bridge_availability,
+                availability_payload(self._id, _WILL),
+                qos=1,
+                retain=True,
+            ),
+            keepalive=_KEEPALIVE_SECONDS,
+            timeout=_ANSWER_SECONDS,
+            max_queued_incoming_messages=_INCOMING,
+            max_inflight_messages=_IN_FLIGHT,
+            tls_context=self._tls,
+            logger=_logger,
+        )
+        client.pending_calls_threshold = 2 * _IN_FLIGHT
+        client.answered = self._answered
+        self._was_read.clear()
+        self._idle.clear()
+        async with client:
+            self.retained.begin()
+            tasks = [
+                asyncio.create_task(self._hear(client)),
+                asyncio.create_task(self._publish(client)),
+            ]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            except asyncio.CancelledError:
+                await self._end()
+                raise
+            finally:
+                self.counters.connected = False
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _judge(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
+        """Why the broker does not want the bridge; empty if it does, or is away. True: try another
+        version of MQTT at once."""
+        code = _code_of(error)
+        if isinstance(error, MqttConnectError) and code in _BAD_PROTOCOL:
+            if self._protocol is aiomqtt.ProtocolVersion.V5:
+                self._protocol = aiomqtt.ProtocolVersion.V311
+                return "", True
+            return f"{self._broker.name} refuses the bridge: it knows no MQTT 3.1.1 and no 5", False
+        if isinstance(error, MqttConnectError) and code in _REFUSALS:
+            return f"{self._broker.name} refuses the bridge: {_REFUSALS[code]}", False
+        text = str(error)
+        if self._tls is not None and ("SSL" in text or "certificate" in text):
+            trusted = "[mqtt] ca_file names the certificates that are trusted"
+            return f"no TLS with {self._broker.name}: {printable(text)}; {trusted}", False
+        return "", False
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said and len(self._said) < 64:
+            self._said.add(line)
+            self._say(line)
+
+    async def _end(self) -> None:
+        """Say that the bridge has ended, within a limit."""
+        self._ends = True
+        bridge = self.topics.bridge_availability
+        self.retained.want(bridge, bridge, self._bridge_wanted)
+        for holders in self._holders.values():
+            self._change(holders[0])
+        self._idle.clear()
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self._idle.wait()
+
+    # --- what is retained ---
+
+    async def _hear(self, client: Client) -> None:
+        async for message in client.messages:
+            self._heard_at = _now()
+            self._take_message(message.topic.value, message.payload, retained=message.retain)
+
+    def _take_message(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        base = self.topics.base
+        for part_ in self._parts:
+            if any(aiomqtt.Topic(topic).matches(each) for each in part_.filters):
+                part_.hear(topic, payload, retained=retained)
+        levels = topic.removeprefix(f"{base}/").split("/")
+        if not topic.startswith(f"{base}/") or len(levels) not in {2, 3}:
+            return
+        if levels[0] == "bridge":
+            self._hear_bridge(topic, levels, payload)
+        else:
+            key = f"{base}/{levels[0]}/{levels[1]}"
+            self.retained.hear(key, f"{key}/availability", topic, payload)
+        self._wake.set()
+
+    def _hear_bridge(self, topic: str, levels: list[str], payload: bytes) -> None:
+        if topic == self._read_topic:
+            self._was_read.set()
+        elif topic == self.topics.bridge_availability:
+            self.retained.hear(topic, topic, topic, payload)
+        elif levels[2:] == ["availability"]:
+            said = read_availability(payload)
+            if said is not None and part(said[0]) == levels[1]:
+                self.retained.hear_bridge(*said)
+
+    @property
+    def _read_topic(self) -> str:
+        return self.topics.bridge_availability.removesuffix("availability") + "read"
+
+    async def _read(self, client: Client) -> None:
+        """Ask for everything that is retained, and wait until it has come."""
+        base = self.topics.base
+        filters = [f"{base}/+/+/availability", *(f for each in self._parts for f in each.filters)]
+        everything = f"{base}/#"
+        # With QoS 1 Mosquitto drops retained messages beyond a thousand.
+        answers = await client.subscribe([(each, 0) for each in (*filters, everything)])
+        if any(_is_failure(each) for each in answers):
+            self._say_once(
+                f"{self._broker.name} does not let the bridge read {everything}: what was left "
+                "behind after a crash cannot be found; check the rules of the broker"
+            )
+        # The retained messages come before this one.
+        await client.publish(self._read_topic, encode(self._id), qos=1)
+        begun = self._heard_at = _now()
+        while not self._was_read.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.25):
+                    await self._was_read.wait()
+            if _now() - self._heard_at > _SILENT_SECONDS or _now() - begun > _READ_SECONDS:
+                self._say_once(
+                    f"{self._broker.name} does not let the bridge read its own topic "
+                    f"{self._read_topic}: check the rules of the broker for {everything}"
+                )
+                self._was_read.set()
+        await client.unsubscribe(everything)
+        self.retained.read()
+
+    # --- publishing ---
+
+    async def _publish(self, client: Client) -> None:
+        await self._read(client)
+        self.counters.connected = True
+        self.counters.connections += 1
+        if self._said or self.counters.connections == 1:
+            self._said.clear()
+            self._say(f"connected to {self._broker.name} as {self._id!r}")
+        in_flight: set[asyncio.Task[None]] = set()
+        self._waiting.clear()
+        failures: list[BaseException] = []
+
+        def ended(task: asyncio.Task[None]) -> None:
+            in_flight.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                failures.append(task.exception())  # type: ignore[arg-type] # it is not None
+            self._wake.set()
+
+        try:
+            while True:
+                self._wake.clear()
+                due = self._pass_time()
+                while len(in_flight) < _IN_FLIGHT:
+                    message = self.retained.take()
+                    if message is None:
+                        break
+                    task = asyncio.create_task(self._send(client, message))
+                    in_flight.add(task)
+                    task.add_done_callback(ended)
+                if failures:
+                    raise failures[0]
+                if not in_flight:
+                    self._idle.set()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if due == math.inf else max(0, due - _now())):
+                        await self._wake.wait()
+        finally:
+            for task in in_flight:
+                task.cancel()
+
+    async def _send(self, client: Client, message: Publish) -> None:
+        self._waiting.append((message.topic, _now()))
+        self.counters.published += 1
+        self.counters.oldest = self._waiting[0][1]
+        await client.publish(message.topic, message.payload, qos=1, retain=True)
+
+    def _answered(self, failure: str) -> None:
+        """The broker has acknowledged the oldest message, or refused it."""
+        if not self.counters.connected or not self._waiting:
+            return
+        topic, _ = self._waiting.popleft()
+        self.counters.acknowledged += 1
+        self.counters.oldest = self._waiting[0][1] if self._waiting else None
+        if failure:
+            self.counters.refused += 1
+            self._say_once(
+                f"{self._broker.name} does not take {topic}: {failure}; check the rules of the "
+                f"broker for {self.topics.base}/#"
+            )
+
+    def _pass_time(self) -> float:
+        """Forget what is due. Returns the time at which this is to be called again."""
+        now = _now()
+        if now >= self._clear_at:
+            self._clear_at = math.inf
+            self.retained.begin_clearing()
+        while self._forget_at:
+            service, due = next(iter(self._forget_at.items()))
+            if due > now:
+                return min(due, self._clear_at)
+            del self._forget_at[service]
+            self._forgotten.add(service)
+            key = self._key(service)
+            if self._holders[key][0] is service:
+                self.retained.unwant(key)
+                for part_ in self._parts:
+                    part_.forgotten(service)
+        return self._clear_at
+
+
+class Client(aiomqtt.Client):
+    """A client that also reports whether the broker has taken each message."""
+
+    answered: Callable[[str], object]
+    """Called with the reason for which a message was refused; empty if it was taken."""
+
+    # aiomqtt drops the reason code, without which nobody learns of a rule that forbids a topic.
+    def _on_publish(self, client: Any, userdata: Any, mid: int, code: Any, properties: Any) -> None:
+        super()._on_publish(client, userdata, mid, code, properties)
+        self.answered(str(code) if _is_failure(code) else "")
+
+
+def tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
+    """The TLS of the connections to ``broker``. Raises ConfigurationError."""
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"[mqtt] ca_file {broker.ca_file!r}: {error}") from error
+    if broker.certificate is not None:
+        try:
+            context.load_cert_chain(broker.certificate, broker.key)
+        except OSError as error:
+            raise ConfigurationError(
+                f"[mqtt] certificate {broker.certificate!r} with the key "
+                f"{broker.key or broker.certificate!r}: {error}"
+            ) from error
+    return context
+
+
+def _client_id(bridge_id: str) -> str:
+    return f"propchange-{bridge_id}"
+
+
+def _code_of(error: BaseException | None) -> int | None:
+    """The code with which the broker refused or ended the connection."""
+    while error is not None:
+        if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None:
+            return error.rc if isinstance(error.rc, int) else error.rc.value
+        error = error.__cause__
+    return None
+
+
+def _words_of(error: BaseException) -> str:
+    return printable(str(error.__cause__ or error))[:200]
+
+
+def _is_failure(code: Any) -> bool:
+    return bool(code.is_failure if hasattr(code, "is_failure") else code >= 128)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
