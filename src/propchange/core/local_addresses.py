@@ -20,6 +20,7 @@ class InterfaceKind(enum.Enum):
     BRIDGE = "a bridge for containers or virtual machines on this machine"
     VIRTUAL = "one end of a virtual cable, as containers have"
     TUNNEL = "a tunnel, as VPNs have"
+    PEER_TO_PEER = "a radio link between two devices, as AirDrop has"
 
 
 class OnLink(NamedTuple):
@@ -54,20 +55,53 @@ class LocalAddress(NamedTuple):
         return Endpoint(self.host, 0, self.scope)
 
 
+_KERNEL_BRIDGES = re.compile(
+    r"docker\d+|docker_gwbridge|br-[0-9a-f]{6,}|(cni|podman|lxcbr|lxdbr|virbr)-?\d+"
+)
+"""Bridges of Linux. An interface with such a name that is no bridge is something else."""
+
 _NAMES = (
     (InterfaceKind.LOOPBACK, re.compile(r"lo\d*|Loopback.*", re.IGNORECASE)),
+    (InterfaceKind.BRIDGE, _KERNEL_BRIDGES),
     (
         InterfaceKind.BRIDGE,
         re.compile(
-            r"docker\d+|docker_gwbridge|br-[0-9a-f]{6,}|(cni|podman|lxcbr|lxdbr|virbr)-?\d+"
+            r"vmnet\d+"  # VMware
+            r"|vboxnet\d+"  # VirtualBox
+            r"|vnic\d+"  # Parallels, before macOS 11
+            r"|bridge1\d\d|vmenet\d+"  # the vmnet framework of macOS: most virtual machines
         ),
     ),
     (InterfaceKind.VIRTUAL, re.compile(r"veth.*|cali[0-9a-f]+")),
     (
         InterfaceKind.TUNNEL,
-        re.compile(r"(tun|tap|wg|ppp|utun|ipsec|tailscale|zt|nordlynx|proton)[-_\w]*"),
+        re.compile(
+            r"(tun|tap|wg|ppp|utun|ipsec|tailscale|zt|nordlynx|nordtun|proton)[-_\w]*"
+            r"|CloudflareWARP|ham\d+|(cscotun|gif|gpd|stf)\d+"
+            r"|feth\d+"  # ZeroTier on macOS
+        ),
+    ),
+    (InterfaceKind.PEER_TO_PEER, re.compile(r"(awdl|llw|nan)\d+")),
+)
+
+_DESCRIPTIONS = (
+    (InterfaceKind.LOOPBACK, re.compile(r"\bloopback\b", re.IGNORECASE)),
+    (InterfaceKind.BRIDGE, re.compile(r"VMware Virtual Ethernet|Host-Only|Parallels Shared")),
+    # The adapters of Hyper-V, WSL and Docker Desktop. One of them may also be the adapter of the
+    # machine itself, bridged to its network card. So the number has to decide: container_address().
+    (InterfaceKind.VIRTUAL, re.compile(r"Hyper-V Virtual|vEthernet \(")),
+    (
+        InterfaceKind.TUNNEL,
+        re.compile(
+            r"\b(tunnel(ing)?|vpn|wireguard|wintun|tap-\S*|openvpn|anyconnect|pangp|hamachi|isatap"
+            r"|6to4|teredo|zerotier|cisco secure client|juniper networks virtual"
+            r"|wan miniport)\b",
+            re.IGNORECASE,
+        ),
     ),
 )
+"""The same for the descriptions of adapters, which Windows has in the place of names. Several words
+tell them from the names of the other systems."""
 
 _TUNNEL_TYPES = (512, 65_534, 768, 769, 776, 778)
 """ARPHRD_ of PPP, of what has no link layer (tun, WireGuard), and of the tunnels of the kernel."""
@@ -97,8 +131,13 @@ def interface_kind(
         return InterfaceKind.LOOPBACK
     if link_type in _TUNNEL_TYPES:
         return InterfaceKind.TUNNEL
-    named = next((kind for kind, names in _NAMES if names.fullmatch(name)), None)
-    if named is not None and (named is not InterfaceKind.BRIDGE or bridge or link_type is None):
+    if " " in name:
+        named = next((kind for kind, words in _DESCRIPTIONS if words.search(name)), None)
+    else:
+        named = next((kind for kind, names in _NAMES if names.fullmatch(name)), None)
+    if link_type is not None and not bridge and _KERNEL_BRIDGES.fullmatch(name):
+        named = None
+    if named is not None:
         return named
     return InterfaceKind.VIRTUAL if paired else InterfaceKind.ORDINARY
 
@@ -154,7 +193,8 @@ KIND_RANK = {
     InterfaceKind.VIRTUAL: 1,
     InterfaceKind.TUNNEL: 2,
     InterfaceKind.BRIDGE: 3,
-    InterfaceKind.LOOPBACK: 4,
+    InterfaceKind.PEER_TO_PEER: 4,
+    InterfaceKind.LOOPBACK: 5,
 }
 """The kinds of interfaces, the one first that most likely leads to a network of other machines."""
 

@@ -124,7 +124,8 @@ def test_the_reason_of_deaf_is_the_verdict_on_what_is_known() -> None:
 
     assert point.deaf().reason.startswith(
         "granted, but no connection from 10.0.0.1 in 5 s: it cannot reach 172.17.0.1:41234, which "
-        "looks like an address of the bridge docker0 to containers; pass --callback-host"
+        "looks like an address of the bridge docker0 to containers or virtual machines; pass "
+        "--callback-host"
     )
 
 

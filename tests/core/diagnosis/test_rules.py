@@ -364,7 +364,7 @@ SHAPES = {
     "the address of a container bridge": (
         from_here("172.17.0.1", own=(LO, ETH0, DOCKER0)),
         Verdict.CONTAINER,
-        "172.17.0.1:41234, which looks like an address of the bridge docker0 to containers",
+        "an address of the bridge docker0 to containers or virtual machines",
     ),
     "a VPN that takes the default route": (
         from_here("10.8.0.2", own=(LO, ETH1, WG0)),

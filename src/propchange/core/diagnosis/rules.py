@@ -281,8 +281,9 @@ def _is_container(facts: Facts) -> bool:
 def _container(facts: Facts) -> str:
     own = facts.own_advertised
     assert own is not None
-    is_bridge = own.kind is InterfaceKind.BRIDGE
-    what = f"the bridge {own.interface} to containers" if is_bridge else "a container"
+    what = "a container"
+    if own.kind is InterfaceKind.BRIDGE:
+        what = f"the bridge {own.interface} to containers or virtual machines"
     return (
         f"{_granted(facts)}: it cannot reach {_where(facts)}, which looks like an address of {what}"
     )
