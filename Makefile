@@ -20,6 +20,7 @@ BENCH_ARGS ?=
 FAULTS_ARGS ?=
 SOAK_ARGS ?=
 MUTANTS_ARGS ?=
+MATRIX_ARGS ?=
 PROVE_ARGS ?=
 FUZZ_ARGS ?= all --seconds 33
 # Gates; see CONTRIBUTING.md.
@@ -28,7 +29,7 @@ MUTATION_SCORE ?= 85
 TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard examples/cookbook/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lint format types layers fast check coverage peers suite test bench faults docs \
+.PHONY: help venv demo lint format types layers fast check coverage peers suite test matrix bench faults docs \
 	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog dist clean
 
 help: ## this list
@@ -149,6 +150,10 @@ test: ## everything
 	$(MAKE) coverage
 	$(MAKE) peers
 	$(MAKE) suite
+
+# Each Python has its environment in .venvs/. MATRIX_ARGS are other targets, such as `check`.
+matrix: ## the fast tests, and the wheel, on every Python of this machine (pyenv, uv, PATH)
+	$(PYTHON) tools/matrix.py $(MATRIX_ARGS)
 
 bench: $(DEV_STAMP) ## propchange against its peers, in one run; BENCH_ARGS are passed on
 	@status=0; \
