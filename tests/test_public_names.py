@@ -27,6 +27,7 @@ PUBLIC = {
         Changes
         ConnectionFailed
         ControlPoint
+        ControlPointStats
         DeliveryError
         DescriptionError
         Device
@@ -34,6 +35,7 @@ PUBLIC = {
         Diagnosis
         Event
         Facts
+        HostStats
         HostedDevice
         Limits
         LocalProtocolError
@@ -290,18 +292,18 @@ SIGHTING = """
 """
 HOSTED_DEVICE = """
     close description_url description_urls device drain port receive response_lost response_sent
-    subscribed subscriptions udn
+    stats subscribed subscriptions udn
 """
 MEMBERS = {
     "propchange.ControlPoint": """
         close device devices discovery_links fetch limits multicast_events port receive receive_ssdp
-        search subscribe_url
+        search stats subscribe_url
     """,
     "propchange.Subscription": SUBSCRIPTION + "updates",
     "propchange.MulticastEvents": "close dropped merged updates",
     "propchange.blocking.ControlPoint": """
         close device devices discovery_links fetch limits multicast_events open port receive
-        receive_ssdp search subscribe_url
+        receive_ssdp search stats subscribe_url
     """,
     "propchange.blocking.Subscription": SUBSCRIPTION + "get get_nowait updates",
     "propchange.blocking.MulticastEvents": "close dropped get get_nowait merged updates",
@@ -322,7 +324,7 @@ MEMBERS = {
     "propchange.twisted.ControlPoint": """
         add_web_resource close coherence device device_gone device_rebooted device_returned devices
         discovery_links fetch hostname limits listen multicast_events now receive
-        receive_notify receive_ssdp search subscribe web_server_port
+        receive_notify receive_ssdp search stats subscribe web_server_port
     """,
     "propchange.twisted.HostedDevice": HOSTED_DEVICE + "open",
     "propchange.twisted.Subscription": SUBSCRIPTION + "closed on_event on_status when_granted",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from propchange.core.multicast.message import MulticastScope
     from propchange.core.multicast.publication import MulticastPolicy
     from propchange.core.multicast.reception import MulticastEvent, MulticastMissed
+    from propchange.core.publisher.stats import HostStats
     from propchange.core.subscriber.events import (
         Cause,
         Change,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Status,
         StatusChange,
     )
+    from propchange.core.subscriber.stats import ControlPointStats
     from propchange.core.values.state_variables import StateVariable
     from propchange.core.wire.messages import Request, Response
     from propchange.driver.sightings import SightingKind
@@ -63,7 +65,9 @@ else:  # hidden from type checkers: __getattr__ would make them accept any name
             "core.multicast.message": "MulticastScope",
             "core.multicast.publication": "MulticastPolicy",
             "core.multicast.reception": "MulticastEvent MulticastMissed",
+            "core.publisher.stats": "HostStats",
             "core.subscriber.events": "Cause Change Changes Event Status StatusChange",
+            "core.subscriber.stats": "ControlPointStats",
             "core.values.state_variables": "StateVariable",
             "core.wire.messages": "Request Response",
             "driver.sightings": "SightingKind",
@@ -89,6 +93,7 @@ __all__ = [
     "Changes",
     "ConnectionFailed",
     "ControlPoint",
+    "ControlPointStats",
     "DeliveryError",
     "DescriptionError",
     "Device",
@@ -96,6 +101,7 @@ __all__ = [
     "Diagnosis",
     "Event",
     "Facts",
+    "HostStats",
     "HostedDevice",
     "Limits",
     "LocalProtocolError",

@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from propchange.asyncio.host import host
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS
+from propchange.core.publisher.stats import HostStats
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.driver.requests import Requests
 from propchange.driver.runtime import Runtime
@@ -112,6 +113,9 @@ class HostedOnTwisted:
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._hosted, name)
         return partial(self._call, member) if callable(member) else member
+
+    def stats(self) -> HostStats:
+        return self._hosted.stats()
 
     def receive(self, request: Request) -> Response | Awaitable[Response]:
         answer = self._hosted.receive(request)

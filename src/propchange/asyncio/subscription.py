@@ -66,7 +66,11 @@ class Subscription(DrivenSubscription[S_co]):
     def merged(self) -> int:
         """How many events were merged into others, because the application was slow or because of
         ``minimum_interval``."""
-        return self._queue.merged + (0 if self._record is None else self._record.merged)
+        return 0 if self._record is None else self._record.merged
+
+    @property
+    def _unread(self) -> int:
+        return len(self._queue)
 
     async def diagnose(self) -> Diagnosis:
         """Find out whether events arrive, and if not, why: a verdict, what to do, and the facts.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
@@ -14,6 +14,9 @@ from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.links import EVERYTHING
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.sightings import S, Sightings
+
+if TYPE_CHECKING:
+    from propchange.core.subscriber.stats import ControlPointStats
 
 
 def check_listening(listen: bool, policy: SubscriberPolicy, port: object) -> None:
@@ -83,6 +86,17 @@ class ControlPointView(ABC, Generic[S]):
     @property
     def _has_ended(self) -> bool:
         return self._begun().closed
+
+    def stats(self) -> ControlPointStats:
+        """What this control point has counted, and the present numbers: subscriptions by status,
+        events, gaps, renewals, refusals. After :meth:`close` too. It looks at each subscription, so
+        it takes a millisecond for a thousand. Call it in the thread of the loop; see
+        :mod:`propchange.metrics` for Prometheus.
+
+        Raises RuntimeError before the control point is entered."""
+        driver = self._begun()
+        waiting = sum(subscription._unread for subscription in driver.subscriptions.values())
+        return driver.protocol.counts.stats(driver.now(), waiting=waiting)
 
     def devices(self, type: str | None = None) -> Sightings[S]:
         """Sightings of root devices, for ``async for``: first the present devices, then each that

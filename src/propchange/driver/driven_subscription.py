@@ -53,6 +53,11 @@ class DrivenSubscription(SubscriptionView, Generic[S_co]):
             raise RuntimeError("not subscribed yet: use async with … as subscription")
         return self._record
 
+    @property
+    def _unread(self) -> int:
+        """The events and status changes that wait for the program."""
+        return 0
+
     def _now(self) -> float:
         now: float = self._driver.now()
         return now

@@ -9,15 +9,15 @@ change may be sent, and :mod:`.delivery_queue` which subscription is next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import OnLink
 from propchange.core.multicast.message import Datagram, ServiceIdentity
 from propchange.core.multicast.publication import MulticastPolicy, MulticastPublication
-from propchange.core.outcomes import OutcomeQueue
+from propchange.core.publisher.counts import PublisherCounts, PublisherOutcomes
 from propchange.core.publisher.delivery_queue import DeliveryQueue
 from propchange.core.publisher.delivery_share import origin_of
 from propchange.core.publisher.event_holds import EventHold, EventHolds
@@ -63,8 +63,6 @@ from propchange.core.wire.messages import (
 )
 from propchange.core.wire.refusals import Refusal, empty_response, refusal_response
 from propchange.core.wire.xml import FORBIDDEN, check_carried
-
-K = TypeVar("K", bound=Hashable)
 
 _step = PUBLISHER.step
 _ENDED = PublisherState.ENDED
@@ -123,7 +121,8 @@ class PublisherProtocol:
         self._expiry: Deadlines[Subscription] = Deadlines()
         self._owed: Deadlines[Subscription] = Deadlines()
         self._moderated: Deadlines[tuple[PublishedService, str]] = Deadlines()
-        self._outcomes: OutcomeQueue[PublisherOutcome] = OutcomeQueue(limits)
+        self.counts = counts = PublisherCounts(self._services.values())
+        self._outcomes = PublisherOutcomes(limits, counts)
         self._former = FormerSubscriptions(has_address)
         self._queue = DeliveryQueue(limits, self._outcomes.log, self._abandon)
         self._holds = EventHolds(limits, self._queue.changed)
@@ -415,7 +414,9 @@ class PublisherProtocol:
     def take_deliveries(self, limit: int, *, stop_at_merged: bool = False) -> list[Delivery]:
         """At most ``limit`` deliveries to begin. Call :meth:`delivery_ended` at the end of each.
         ``stop_at_merged``: the list ends after a merged message, since merging can take long."""
-        return self._queue.take(limit, self._now, stop_at_merged=stop_at_merged)
+        deliveries = self._queue.take(limit, self._now, stop_at_merged=stop_at_merged)
+        self.counts.begun += len(deliveries)
+        return deliveries
 
     def delivery_ended(self, delivery: Delivery, result: int | DeliveryFailure, now: float) -> None:
         """Note that ``delivery`` was answered with the status ``result``, or why it failed.
@@ -428,6 +429,7 @@ class PublisherProtocol:
         self._now = now
         if not self._queue.ended(delivery, result, now):
             return
+        self.counts.delivery_ended(result)
         subscription: Subscription = delivery.subscription
         state = subscription.state
         if state is _ENDED:
@@ -462,20 +464,23 @@ class PublisherProtocol:
                 self._outcomes.log(MessageAbandoned(sid, seq, reason))
                 self._settle(subscription)
 
-    def delivered(self, deliveries: Iterable[Delivery], now: float) -> bool:
+    def delivered(self, deliveries: Collection[Delivery], now: float) -> bool:
         """Note that each of ``deliveries`` was answered with the status 200. The same as
         :meth:`delivery_ended` for each, in less time. Returns whether there may be deliveries or
         outcomes to drain."""
         self._now = now
-        waits = self._queue.delivered(
-            deliveries, now, lambda each: self.delivery_ended(each, 200, now)
-        )
+        self.counts.answered += len(deliveries)
+        waits = self._queue.delivered(deliveries, now, self._delivered_otherwise)
         return waits or bool(self._outcomes)
+
+    def _delivered_otherwise(self, delivery: Delivery) -> None:
+        self.counts.answered -= 1  # delivery_ended() counts it
+        self.delivery_ended(delivery, 200, self._now)
 
     def _settle(self, subscription: Subscription) -> None:
         subscription.state = state = _ON_SETTLED[subscription.state]
         if state is _ENDED:
-            self._forget(subscription)
+            self._forget(subscription, PublisherInput.CANCELLED)
         else:
             self._queue.settled(subscription, self._now)
 
@@ -572,9 +577,10 @@ class PublisherProtocol:
     def _move(self, subscription: Subscription, given: PublisherInput) -> None:
         subscription.state = _step(subscription.state, given)
         if subscription.state is _ENDED:
-            self._forget(subscription)
+            self._forget(subscription, given)
 
-    def _forget(self, subscription: Subscription) -> None:
+    def _forget(self, subscription: Subscription, given: PublisherInput) -> None:
+        self.counts.subscription_ended(given)
         del self._subscriptions[subscription.sid]
         service = subscription.service
         del service.subscriptions[subscription.sid]
@@ -587,7 +593,7 @@ class PublisherProtocol:
         self._queue.leave(subscription, self._now)
 
 
-def _uncount(counts: Counter[K], key: K) -> None:
+def _uncount(counts: Counter[Any], key: Hashable) -> None:
     counts[key] -= 1
     if counts[key] <= 0:
         del counts[key]

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from propchange.core.deadlines import Deadlines
 from propchange.core.limits import Limits
 from propchange.core.subscriber.events import Cause
-from propchange.core.subscriber.outcomes import DeviceChecked, RenewalFailed, SubscriberOutcomes
+from propchange.core.subscriber.outcomes import DeviceChecked, SubscriberOutcomes
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.requests import Failure, OutgoingRequest
@@ -134,6 +134,7 @@ class DeviceChecks:
     def renewal_answered(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """Take the answer to a renewal, which may have been sent for a claim."""
         record, claim = request.subscription, self._asked.pop(request, None)
+        self._outcomes.counts.failed_renewals += response.status != 200
         if response.status == 200:
             self._renewal.renewal_answered(request, response, now)
             if claim is not None:
@@ -156,7 +157,7 @@ class DeviceChecks:
             self._renewal.renewal_failed(record, failure, reason, now, gone=said)
             self._unclear(request, now)
             return
-        self._outcomes.append(RenewalFailed(record, reason))
+        self._outcomes.renewal_failed(record, reason)
         self._lapse(record, claim, now)
         self._failed(request, claim, failure, now)
 

@@ -45,7 +45,8 @@ class EventQueue:
         self.merged = 0
         """The number of events that were merged into others."""
         self.record: SubscriptionRecord | None = None
-        """The subscription. None: variables have the rules of :data:`.STANDARD_MERGES`."""
+        """The subscription, which counts the merged events too. None: variables have the rules of
+        :data:`.STANDARD_MERGES`."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -77,6 +78,8 @@ class EventQueue:
                 item.add(event, self._most)
                 characters = item.characters
                 self.merged += 1
+                if self.record is not None:
+                    self.record.merged += 1
         self._queue.append((item, characters))
         self._characters += characters
 

@@ -69,6 +69,7 @@ class EventReception:
                 waits = sid == record.sid
                 initial = waits and self._has_full_state(record, seq, verdict)
             record.last_event_at = now
+            record.events += 1
             event = record.decode(seq, pairs, initial=initial, problems=problems)
             if waits:
                 self._heard(record, initial, verdict, now)
@@ -117,6 +118,7 @@ class EventReception:
             return False
         sequence.judge(seq, content)
         record.last_event_at = now
+        record.events += 1
         previous = values.get(variable)
         changes = Changes()
         value: object = text

@@ -13,6 +13,7 @@ from propchange.core.multicast.reception import (
 )
 from propchange.core.outcomes import OutcomeQueue
 from propchange.core.record import Record
+from propchange.core.subscriber.counts import SubscriberCounts
 from propchange.core.subscriber.event_pace import EventPace
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.core.subscriber.polling import Polling
@@ -147,10 +148,11 @@ def _is_news(before: Cause | None, cause: Cause) -> bool:
 class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
     """The outcomes of a subscriber. Events and status changes are never dropped."""
 
-    __slots__ = ("pace", "polling", "timers")
+    __slots__ = ("counts", "pace", "polling", "timers")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, counts: SubscriberCounts) -> None:
         super().__init__(limits)
+        self.counts = counts
         self.timers = Timers()
         """The timers of all subscriptions."""
         self.pace = EventPace(self.append, self.timers, limits)
@@ -158,8 +160,23 @@ class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
         self.polling = Polling(self.give)
         """The polling of values, which follows the status of each subscription."""
 
+    def log(self, outcome: SubscriberOutcome) -> None:
+        """:meth:`.OutcomeQueue.log`. Refusals are counted, also those that are dropped."""
+        if isinstance(outcome, NotifyRefused):
+            self.counts.refused_requests[outcome.status] += 1
+        elif isinstance(outcome, MulticastRefused):
+            self.counts.refused_datagrams[outcome.reason] += 1
+        super().log(outcome)
+
+    def renewal_failed(self, record: SubscriptionRecord, reason: str) -> None:
+        """Append a RenewalFailed."""
+        self.counts.failed_renewals += 1
+        self.append(RenewalFailed(record, reason))
+
     def give(self, event: Event, now: float) -> None:
-        """Append ``event``, at once or at the end of the minimum interval of its subscription."""
+        """Append ``event``, which was polled, at once or at the end of the minimum interval of its
+        subscription."""
+        self.counts.polled += 1
         if event.subscription.minimum_interval is None:
             self.append(event)
         else:
@@ -177,6 +194,8 @@ class SubscriberOutcomes(OutcomeQueue[SubscriberOutcome]):
             return
         if record.polled:
             reason += f"; the values are polled every {self.polling.interval(record):g} s"
+        if record.status is not status:
+            self.counts.status_changes[status] += 1
         record.status = status
         record.status_cause = cause
         record.status_reason = reason

@@ -8,6 +8,7 @@ from propchange.core.diagnosis.facts import Facts, known_facts
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress
 from propchange.core.multicast.reception import (
+    MulticastEvent,
     MulticastOutcome,
     MulticastReception,
     MulticastRefused,
@@ -15,6 +16,7 @@ from propchange.core.multicast.reception import (
 from propchange.core.subscriber.callback_address import Sources, is_own
 from propchange.core.subscriber.checks import DeviceChecks
 from propchange.core.subscriber.connection_history import ConnectionHistory
+from propchange.core.subscriber.counts import SubscriberCounts
 from propchange.core.subscriber.device_slots import CallTurn
 from propchange.core.subscriber.event_pace import check_minimum_interval
 from propchange.core.subscriber.event_reception import EventReception
@@ -22,10 +24,7 @@ from propchange.core.subscriber.events import Cause, Convert, Status
 from propchange.core.subscriber.judge import SubscriberPolicy, granted_sid
 from propchange.core.subscriber.losses import EventLosses
 from propchange.core.subscriber.notify_routing import NotifyRouting, Received
-from propchange.core.subscriber.outcomes import (
-    SubscriberOutcome,
-    SubscriberOutcomes,
-)
+from propchange.core.subscriber.outcomes import SubscriberOutcome, SubscriberOutcomes
 from propchange.core.subscriber.record import STANDARD_MERGES, SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.requests import (
@@ -75,7 +74,8 @@ class SubscriberProtocol:
         self._limits = limits
         # A dict for its order.
         self._records: dict[SubscriptionRecord, None] = {}
-        self._outcomes = outcomes = SubscriberOutcomes(limits)
+        self.counts = SubscriberCounts(self._records.keys())
+        self._outcomes = outcomes = SubscriberOutcomes(limits, self.counts)
         self.polling = outcomes.polling
         """The polling of values while no events come."""
         self._history = history
@@ -382,6 +382,7 @@ class SubscriberProtocol:
         if isinstance(outcome, MulticastRefused):
             self._outcomes.log(outcome)
         else:
+            self.counts.multicast_events += isinstance(outcome, MulticastEvent)
             self._outcomes.append(outcome)
 
     def device_gone(self, device: Hashable, now: float) -> None:
@@ -594,3 +595,4 @@ class SubscriberProtocol:
         self._checks.forget(record.device)
         self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, "closed")
         self._outcomes.pace.forget(record)
+        self.counts.close(record)

@@ -228,8 +228,11 @@ class SubscriptionRecord:
     """The values before a repair for wasted connections. If the initial event has the same values,
     these connections were no events."""
     last_event_at: float | None = None
+    events: int = 0
+    """The number of event messages that were taken."""
     merged: int = 0
-    """The number of events that were merged into others because of ``minimum_interval``."""
+    """The number of events that were merged into others, because of ``minimum_interval`` or in an
+    :class:`.EventQueue`."""
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""

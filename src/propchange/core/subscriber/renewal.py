@@ -53,7 +53,6 @@ from propchange.core.subscriber.notify_routing import NotifyRouting, Received
 from propchange.core.subscriber.outcomes import (
     Granted,
     RenewalAnswered,
-    RenewalFailed,
     SubscriberOutcomes,
 )
 from propchange.core.subscriber.record import (
@@ -192,6 +191,7 @@ class SubscriptionRenewal:
         times = self._times(request, response, now)
         accepted = accepted_variables(record.statevar, response, self._policy, self._limits)
         record.grant = grant = Grant(request.sent_at, now, *times, accepted)
+        self._outcomes.counts.grants += 1
         self._outcomes.append(Granted(record, sid, grant.duration))
         return early
 
@@ -199,6 +199,7 @@ class SubscriptionRenewal:
         self, record: SubscriptionRecord, cause: Cause, reason: str, now: float, status: int = 0
     ) -> None:
         """The attempt has failed. ``status`` is the HTTP status of the answer, 0 without one."""
+        self._outcomes.counts.failed_attempts[cause] += 1
         sources = record.sources
         subscribing = record.state is _S.SUBSCRIBING
         self._routing.forget(record)
@@ -306,7 +307,7 @@ class SubscriptionRenewal:
         """The renewal had no answer (REN-12). ``gone``: the sentence for the status if the device
         was announced to have gone and was not asked about that yet."""
         limits = self._limits
-        self._outcomes.append(RenewalFailed(record, reason))
+        self._outcomes.renewal_failed(record, reason)
         if failure is Failure.NO_SOURCE:
             self.address_lost(record, now)
             return

@@ -119,6 +119,7 @@ class KeptSubscription(DrivenSubscription[Any]):
         if self.auto_renew:
             self._kept = self.program
         self._record = driver.subscribe(self, self.url, wait=wait, duration=duration)
+        self._queue.record = self._record
 
     def deliver(self) -> None:
         """Give the program its events from now on, and those that have come already."""
@@ -252,6 +253,10 @@ class KeptSubscription(DrivenSubscription[Any]):
                 renewal.set_exception(error)
 
     # --- outcomes ---
+
+    @property
+    def _unread(self) -> int:
+        return 0 if self._queue is None else len(self._queue)
 
     def _receive(self, outcome: Event | StatusChange | Granted, /) -> None:
         if isinstance(outcome, Granted):
