@@ -93,7 +93,7 @@ _DESCRIPTIONS = (
     (
         InterfaceKind.TUNNEL,
         re.compile(
-            r"\b(tunnel(ing)?|vpn|wireguard|wintun|tap-\S*|openvpn|anyconnect|pangp|hamachi|isatap"
+            r"\b(tunnel(ing)?|vpn|wireguard|wintun|tap|openvpn|anyconnect|pangp|hamachi|isatap"
             r"|6to4|teredo|zerotier|cisco secure client|juniper networks virtual"
             r"|wan miniport)\b",
             re.IGNORECASE,
