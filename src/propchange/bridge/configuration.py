@@ -51,24 +51,30 @@ class BrokerSettings(Record):
 
 @dataclass(slots=True, eq=False, repr=False)
 class BridgeSettings(Record):
-    """The table ``[bridge]``. ``forget_after`` is in seconds."""
+    """The tables ``[bridge]`` and ``[home_assistant]``. ``forget_after`` is in seconds.
+    ``home_assistant_prefix`` is the first part of the topics of Home Assistant."""
 
     bridge_id: str
     base: str = "propchange"
     distinct: bool = False
     forget_after: float = 5.0
+    commands: bool = False
+    home_assistant: bool = False
+    home_assistant_prefix: str = "homeassistant"
 
 
 _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "bridge": {
         "id": str,
         "base": str,
+        "commands": bool,
         "devices": list,
         "distinct": bool,
         "exclude": list,
         "forget_after": (int, float),
         "interface": str,
     },
+    "home_assistant": {"enabled": bool, "prefix": str},
     "mqtt": {"url": str, "username": str, "ca_file": str, "certificate": str, "key": str},
 }
 """The tables, their keys, and the types of the values."""
@@ -115,21 +121,34 @@ def _checked(where: str, table: str, key: str, value: object) -> object:
 
 
 def bridge_settings(
-    table: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
     *,
     bridge_id: str | None = None,
     distinct: bool | None = None,
+    commands: bool | None = None,
+    home_assistant: bool | None = None,
     default_id: str,
 ) -> BridgeSettings:
-    """The settings of the table ``[bridge]``. What the command line gives comes first. Raises
-    ConfigurationError."""
+    """The settings of the tables ``[bridge]`` and ``[home_assistant]``. What the command line gives
+    comes first. Raises ConfigurationError."""
+    table, offered = tables["bridge"], tables["home_assistant"]
     settings = BridgeSettings(bridge_id or table.get("id") or default_id)
-    for key in ("base", "distinct", "forget_after"):
+    for key in ("base", "distinct", "forget_after", "commands"):
         if key in table:
             setattr(settings, key, table[key])
     if distinct is not None:
         settings.distinct = distinct
-    for what, text in (("the id of a bridge", settings.bridge_id), ("base", settings.base)):
+    if commands is not None:
+        settings.commands = commands
+    settings.home_assistant = offered.get("enabled", False)
+    if home_assistant is not None:
+        settings.home_assistant = home_assistant
+    settings.home_assistant_prefix = offered.get("prefix", settings.home_assistant_prefix)
+    for what, text in (
+        ("the id of a bridge", settings.bridge_id),
+        ("base", settings.base),
+        ("[home_assistant] prefix", settings.home_assistant_prefix),
+    ):
         if not text or part(text) != text:
             raise ConfigurationError(
                 f"{what} is one part of a topic: up to {PART_CHARACTERS} characters without space "

@@ -34,6 +34,9 @@ from propchange.upnp.tied_action import ARGUMENT_TYPE
 PREFIX = "homeassistant"
 """The first part of the topics of Home Assistant, unless its user has chosen another."""
 
+IDENTITY = "propchange_"
+"""How each identity begins that the bridge gives to Home Assistant."""
+
 STATE_CHARACTERS = 255
 """Characters of the longest state that Home Assistant takes."""
 
@@ -162,6 +165,22 @@ def discovery_topic(udn: str, prefix: str = PREFIX) -> str:
     return f"{prefix}/device/{_device_id(udn)}/config"
 
 
+def read_owner(payload: bytes) -> str | None:
+    """The bridge that has published a discovery message: its part in topics. None for a message of
+    another program."""
+    try:
+        components = _mapping(_mapping(json.loads(payload)).get("components"))
+    except (ValueError, RecursionError):
+        return None
+    for component in components.values():
+        availability = _mapping(component).get("availability")
+        first = availability[0] if isinstance(availability, list) and availability else None
+        topic = str(_mapping(first).get("topic", ""))
+        owner = re.fullmatch(r".*/bridge/([^/]+)/availability", topic)
+        return None if owner is None else owner[1]
+    return None
+
+
 def removal(wanted: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
     """The payload that removes the entities of ``former`` that ``wanted`` does not have, or has on
     another platform; empty if there are none. Home Assistant keeps an entity that is left out, and
@@ -232,8 +251,11 @@ def entity(variable: StateVariable[Any], setter: Setter | None) -> dict[str, Any
             }
     elif variable.data_type.numeric:
         span = None if setter is None else _span(variable, setter)
+        # JSON has no such numbers, so the payload has their texts.
         if variable.data_type.python_type is Decimal:
-            value = f"{value} | float(none)"  # in JSON it is a text
+            value = f"{value} | float(none)"
+        elif variable.data_type.name in ("ui8", "i8", "int"):
+            value = f"{value} | int(none)"
         words = f"v if v is number and v is not boolean and {_FINITE} else none"
         if span is not None:
             options = {"platform": "number", **span}
@@ -345,7 +367,7 @@ def _plain(text: str) -> str:
 
 
 def _device_id(udn: str) -> str:
-    return f"propchange_{_plain(udn)}"
+    return f"{IDENTITY}{_plain(udn)}"
 
 
 def _entity_name(variable: str, service: str) -> str:

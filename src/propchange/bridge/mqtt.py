@@ -22,6 +22,7 @@ from propchange.bridge.configuration import (
     BrokerSettings,
     ConfigurationError,
 )
+from propchange.bridge.home_assistant import read_owner
 from propchange.bridge.output import BridgedService
 from propchange.bridge.payloads import (
     PAYLOAD_BYTES,
@@ -43,6 +44,10 @@ from propchange.printable import printable
 _START_SECONDS = 8.0
 """Seconds after the start in which devices are found. What this bridge has left behind and has not
 found by then is cleared. A device answers a search within 5 s."""
+
+_POSTS = 1_024
+"""Messages of parts that wait: answers to commands, and discovery messages for a Home Assistant
+that has started. Bounds the memory while a broker is slow or away."""
 
 _IN_FLIGHT = 64
 """Messages that wait for the acknowledgement of the broker. The next ones are made when there is
@@ -120,6 +125,10 @@ class Part(Protocol):
     filters: Sequence[str]
     """Topics that it reads, with wildcards."""
 
+    later_filters: Sequence[str]
+    """Topics that it reads once all that is retained has come. Of two filters that a topic fits, a
+    broker may send the message twice."""
+
     def found(self, services: Sequence[BridgedService], /) -> None:
         """These services are new."""
 
@@ -136,7 +145,7 @@ class Part(Protocol):
 
 class MqttOutput:
     """An :class:`.Output` that publishes to ``broker``. ``say`` is called with a line for the
-    operator. ``parts`` have topics of their own."""
+    operator. Parts with topics of their own are added with :meth:`add`."""
 
     def __init__(
         self,
@@ -144,19 +153,19 @@ class MqttOutput:
         settings: BridgeSettings,
         *,
         say: Callable[[str], object],
-        parts: Sequence[Part] = (),
     ) -> None:
         self._broker = broker
         self._settings = settings
         self._say = say
-        self._parts = parts
+        self._parts: list[Part] = []
+        self._posts = deque[tuple[Publish, bool]]()
         self._id = settings.bridge_id
         self._tls = tls_context(broker)
         self.topics = Topics(self._id, settings.base)
         self.counters = MqttCounters()
         self.retained = RetainedTopics(
             self._id,
-            mark_of=read_availability,
+            mark_of=_read_mark,
             lost_mark=availability_payload(self._id, _STARTING),
             said_by_other=self._say_other,
         )
@@ -175,6 +184,10 @@ class MqttOutput:
         self.retained.want(bridge, bridge, self._bridge_wanted)
         self._ends = False
         self._waiting = deque[tuple[str, float]]()
+
+    def add(self, part: Part) -> None:
+        """Have ``part`` use the connection. Call it before :meth:`run`."""
+        self._parts.append(part)
 
     # --- what the watching calls ---
 
@@ -229,6 +242,17 @@ class MqttOutput:
             for part_ in self._parts:
                 part_.changed(service)
         self._wake.set()
+
+    def post(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """For a part: publish a message once, before what is wanted from now on. It is dropped if
+        too many wait."""
+        if len(self._posts) < _POSTS:
+            self._posts.append((Publish(topic, payload), retain))
+            self._wake.set()
+
+    def publishes(self, udn: str, service: str) -> bool:
+        """For a part: whether this bridge publishes the service, and no other one does."""
+        return self.retained.is_own(self.topics.service(udn, service))
 
     def wake(self) -> None:
         """For a part: something was wanted of :attr:`retained`."""
@@ -390,7 +414,8 @@ class MqttOutput:
     def _take_message(self, topic: str, payload: bytes, *, retained: bool) -> None:
         base = self.topics.base
         for part_ in self._parts:
-            if any(aiomqtt.Topic(topic).matches(each) for each in part_.filters):
+            filters = (*part_.filters, *part_.later_filters)
+            if any(aiomqtt.Topic(topic).matches(each) for each in filters):
                 part_.hear(topic, payload, retained=retained)
         levels = topic.removeprefix(f"{base}/").split("/")
         if not topic.startswith(f"{base}/") or len(levels) not in {2, 3}:
@@ -443,6 +468,8 @@ class MqttOutput:
                 self._was_read.set()
         await client.unsubscribe(everything)
         self.retained.read()
+        if later := [(f, 0) for each in self._parts for f in each.later_filters]:
+            await client.subscribe(later)
 
     # --- publishing ---
 
@@ -468,10 +495,14 @@ class MqttOutput:
                 self._wake.clear()
                 due = self._pass_time()
                 while len(in_flight) < _IN_FLIGHT:
-                    message = self.retained.take()
-                    if message is None:
+                    retain = True
+                    if self._posts:
+                        message, retain = self._posts.popleft()
+                    elif (wanted := self.retained.take()) is not None:
+                        message = wanted
+                    else:
                         break
-                    task = asyncio.create_task(self._send(client, message))
+                    task = asyncio.create_task(self._send(client, message, retain=retain))
                     in_flight.add(task)
                     task.add_done_callback(ended)
                 if failures:
@@ -485,11 +516,11 @@ class MqttOutput:
             for task in in_flight:
                 task.cancel()
 
-    async def _send(self, client: Client, message: Publish) -> None:
+    async def _send(self, client: Client, message: Publish, *, retain: bool) -> None:
         self._waiting.append((message.topic, _now()))
         self.counters.published += 1
         self.counters.oldest = self._waiting[0][1]
-        await client.publish(message.topic, message.payload, qos=1, retain=True)
+        await client.publish(message.topic, message.payload, qos=1, retain=retain)
 
     def _answered(self, failure: str) -> None:
         """The broker has acknowledged the oldest message, or refused it."""
@@ -554,6 +585,15 @@ def tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
                 f"{broker.key or broker.certificate!r}: {error}"
             ) from error
     return context
+
+
+def _read_mark(payload: bytes) -> tuple[str, bool] | None:
+    """The bridge that has written an availability, and whether it is online; or the bridge that has
+    written a discovery message, which says nothing of that."""
+    said = read_availability(payload)
+    if said is None and (owner := read_owner(payload)) is not None:
+        return owner, False
+    return said
 
 
 def _client_id(bridge_id: str) -> str:

@@ -147,6 +147,11 @@ class RetainedTopics:
         """The key and the topic of the mark of each wanted group."""
         return [(key, each.mark_topic) for key, each in self._groups.items() if each.make]
 
+    def is_own(self, key: str) -> bool:
+        """Whether the broker retains the group ``key``, and this bridge has written it."""
+        group = self._groups.get(key)
+        return group is not None and group.said is not None and group.said[0] == self._bridge_id
+
     # --- what is retained ---
 
     def begin(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class BridgeOptions(Record):
     config: Path | None
     bridge_id: str | None
     distinct: bool | None
+    home_assistant: bool | None
+    commands: bool | None
     interface: str | None
     exclude: Sequence[str]
 
@@ -70,6 +73,17 @@ class BridgeOptions(Record):
     "--distinct/--no-distinct",
     default=None,
     help="Publish each variable on a topic of its own too.",
+)
+@click.option(
+    "--home-assistant/--no-home-assistant",
+    default=None,
+    help="Offer the devices to Home Assistant by its MQTT discovery.",
+)
+@click.option(
+    "--commands/--no-commands",
+    default=None,
+    help="Carry out commands. Everybody who may publish to the broker can then control the "
+    "devices.",
 )
 @interface_option
 @exclude_option
@@ -123,9 +137,11 @@ def _read(path: Path | None) -> Tables:
 def _output(options: BridgeOptions, tables: Tables) -> Output:
     """What the states go to. Raises ConfigurationError, and CommandFailed without a broker."""
     settings = bridge_settings(
-        tables["bridge"],
+        tables,
         bridge_id=options.bridge_id,
         distinct=options.distinct,
+        commands=options.commands,
+        home_assistant=options.home_assistant,
         default_id=part(socket.gethostname() or "propchange"),
     )
     url = options.mqtt or tables["mqtt"].get("url")
@@ -141,7 +157,23 @@ def _output(options: BridgeOptions, tables: Tables) -> Output:
         raise CommandFailed(
             f"--mqtt needs {error.name}: pip install 'propchange[bridge]'"
         ) from error
-    return MqttOutput(broker_settings(url, tables["mqtt"], os.environ), settings, say=_say)
+    output = MqttOutput(broker_settings(url, tables["mqtt"], os.environ), settings, say=_say)
+    if settings.home_assistant:
+        from propchange.bridge.discovery_messages import DiscoveryMessages
+
+        output.add(
+            DiscoveryMessages(
+                output,
+                commands=settings.commands,
+                prefix=settings.home_assistant_prefix,
+                version=metadata.version("propchange"),
+            )
+        )
+    if settings.commands:
+        from propchange.bridge.command_running import CommandRunning
+
+        output.add(CommandRunning(output, _say))
+    return output
 
 
 async def _find(control_point: ControlPoint, target: Target) -> Any:

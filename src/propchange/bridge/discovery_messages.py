@@ -1,0 +1,276 @@
+"""Publishes the discovery of devices to Home Assistant, on the connection of the bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from propchange.bridge.home_assistant import (
+    IDENTITY,
+    PREFIX,
+    Discovery,
+    OfferedService,
+    discovery,
+    discovery_topic,
+    offered_embedders,
+    read_owner,
+    removal,
+)
+from propchange.bridge.mqtt import MqttOutput
+from propchange.bridge.output import BridgedService
+from propchange.bridge.payloads import encode
+from propchange.bridge.retained import Wanted
+from propchange.bridge.topics import udn_part
+from propchange.errors import PropchangeError
+from propchange.upnp.description import DeviceDescription
+from propchange.upnp.scpd import ServiceContents
+
+_READERS = 16
+"""Service descriptions that are read at the same time."""
+
+_READ_AGAIN = (0.0, 5.0, 30.0)
+"""Seconds before each attempt to read a service description. After the last one the service is
+offered without entities."""
+
+_LAST_BYTES = 16_777_216
+"""Bytes of all discovery messages that are remembered, those that the broker retained at the start
+included. Bounds the memory, whatever others publish under these topics."""
+
+_BIRTH_SECONDS = 2.0
+"""Seconds after the start of Home Assistant in which it subscribes to what it needs."""
+
+_logger = logging.getLogger("propchange.bridge.discovery_messages")
+
+
+class _Tree:
+    """A root device whose embedded devices are offered with it. ``contents`` has None for a service
+    whose description cannot be read; a service that is still read is missing."""
+
+    def __init__(self) -> None:
+        self.services: dict[BridgedService, None] = {}
+        self.contents: dict[BridgedService, ServiceContents | None] = {}
+        self.description: DeviceDescription | None = None
+
+    @property
+    def is_read(self) -> bool:
+        return all(each in self.contents for each in self.services)
+
+
+class DiscoveryMessages:
+    """Offers the services of ``output`` to Home Assistant, a :class:`.Part` of it. ``commands``:
+    what can be set is offered so. ``prefix`` is the first part of the topics of Home Assistant.
+
+    A device is offered once all of its service descriptions were read. Until then what the broker
+    retains of it stays: Home Assistant would remove the entities that are missing.
+    """
+
+    def __init__(
+        self, output: MqttOutput, *, commands: bool = False, prefix: str = PREFIX, version: str = ""
+    ) -> None:
+        self._output = output
+        self._commands = commands
+        self._prefix = prefix
+        self._version = version
+        self._status = f"{prefix}/status"
+        self._begin = f"{prefix}/device/{IDENTITY}"
+        self.filters: Sequence[str] = (self._status, f"{prefix}/device/+/config")
+        self.later_filters: Sequence[str] = ()
+        # By the part of the UDN of the root device.
+        self._trees: dict[str, _Tree] = {}
+        # What Home Assistant knows, by topic: heard from the broker, or offered since.
+        self._last: dict[str, bytes] = {}
+        self._last_bytes = 0
+        self._offered: set[str] = set()
+        # Messages that remove entities, which the broker sends to us too.
+        self._removals: dict[str, bytes] = {}
+        self._readers = asyncio.Semaphore(_READERS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- what the output calls ---
+
+    def found(self, services: Sequence[BridgedService]) -> None:
+        """Read the descriptions of ``services``."""
+        for service in services:
+            self.changed(service)
+
+    def changed(self, service: BridgedService) -> None:
+        """Offer ``service``, and its device anew if it is described anew."""
+        tree = self._trees.get(service.state.root_udn)
+        if tree is None:
+            tree = self._trees[service.state.root_udn] = _Tree()
+        if service not in tree.services:
+            tree.services[service] = None
+            self._keep_last(service.state.udn)
+            self._start(self._read(tree, service))
+        elif tree.description is not service.found.device.description:
+            self._offer(tree)
+
+    def forgotten(self, service: BridgedService) -> None:
+        """Offer ``service`` no more."""
+        root = service.state.root_udn
+        tree = self._trees.get(root)
+        if tree is None or service not in tree.services:
+            return
+        del tree.services[service]
+        tree.contents.pop(service, None)
+        if service.state.udn not in {each.state.udn for each in tree.services}:
+            self._withdraw(service.state.udn)
+        if tree.services:
+            self._offer(tree)
+        else:
+            del self._trees[root]
+
+    def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Take what the broker retains, and that Home Assistant has started."""
+        if topic == self._status:
+            if payload == b"online" and not retained:
+                self._start(self._offer_again())
+            return
+        if not topic.startswith(self._begin):
+            return
+        if not retained and payload == self._removals.pop(topic, None):
+            return  # our own, and not retained
+        self._output.retained.hear(topic, topic, topic, payload)
+        self._output.wake()
+        if not retained or topic in self._offered or read_owner(payload) is None:
+            return
+        if self._last_bytes + len(payload) <= _LAST_BYTES:
+            self._set_last(topic, payload)
+            udns = {each.state.udn for tree in self._trees.values() for each in tree.services}
+            for udn in udns:
+                if discovery_topic(udn, self._prefix) == topic:
+                    self._keep_last(udn)
+
+    # --- descriptions ---
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, tree: _Tree, service: BridgedService) -> None:
+        contents: ServiceContents | None = None
+        for wait in _READ_AGAIN:
+            await asyncio.sleep(wait)
+            if service not in tree.services:
+                return
+            remote = service.found.service
+            try:
+                async with self._readers:
+                    variables = await remote.variables()
+                    contents = ServiceContents(variables, await remote.actions(), ())
+            except (PropchangeError, ValueError) as error:
+                _logger.info("%s is not offered: %s", remote.full_name, error)
+                continue
+            break
+        if service in tree.services:
+            tree.contents[service] = contents
+            self._offer(tree)
+
+    # --- discovery ---
+
+    def _keep_last(self, udn: str) -> None:
+        """Keep what the broker retains of a device until its descriptions were read."""
+        topic = discovery_topic(udn, self._prefix)
+        last = self._last.get(topic)
+        if last is not None and topic not in self._offered:
+            self._want(topic, last)
+
+    def _offer(self, tree: _Tree) -> None:
+        """Publish the discovery of the devices of ``tree`` as they are described now."""
+        if not tree.is_read or not tree.services:
+            return
+        root = next(iter(tree.services)).found.device.description
+        tree.description = root
+        # First without, since only what is offered can be named by others.
+        plain = {udn: self._discovery(root, udn, each, "") for udn, each in self._devices(tree)}
+        known = {
+            device.udn: udn
+            for udn, made in plain.items()
+            if made.payload and (device := _device_of(root, udn)) is not None
+        }
+        embedders = offered_embedders(root, known)
+        for udn, services in self._devices(tree):
+            device = _device_of(root, udn)
+            via = known.get(embedders.get(device.udn, ""), "") if device is not None else ""
+            made = self._discovery(root, udn, services, via) if via else plain[udn]
+            for (service, name), reason in made.left_out.items():
+                _logger.debug("%s of %s is not offered: %s", name, service, reason)
+            if made.payload:
+                self._publish(made)
+            else:
+                self._withdraw(udn)
+
+    def _devices(self, tree: _Tree) -> list[tuple[str, list[OfferedService]]]:
+        devices: dict[str, list[OfferedService]] = {}
+        for service in tree.services:
+            offered = devices.setdefault(service.state.udn, [])
+            contents = tree.contents[service]
+            if contents is not None:
+                callable_ = bool(service.found.service.control_url)
+                offered.append(OfferedService(service.state.service, contents, callable_))
+        return [(udn, sorted(each, key=lambda one: one.part)) for udn, each in devices.items()]
+
+    def _discovery(
+        self, root: DeviceDescription, udn: str, services: Sequence[OfferedService], via: str
+    ) -> Discovery:
+        return discovery(
+            _device_of(root, udn) or root,
+            udn,
+            services,
+            self._output.topics,
+            root=root,
+            via=via,
+            commands=self._commands,
+            prefix=self._prefix,
+            version=self._version,
+        )
+
+    def _publish(self, made: Discovery) -> None:
+        topic, payload = made.topic, encode(made.payload)
+        last = self._last.get(topic)
+        if last is not None and last != payload:
+            removed = removal(made.payload, _read_payload(last))
+            if removed:
+                self._removals[topic] = encode(removed)
+                self._output.post(topic, self._removals[topic])
+        self._offered.add(topic)
+        self._set_last(topic, payload)
+        self._want(topic, payload)
+
+    def _set_last(self, topic: str, payload: bytes) -> None:
+        self._last_bytes += len(payload) - len(self._last.get(topic, b""))
+        self._last[topic] = payload
+
+    def _want(self, topic: str, payload: bytes) -> None:
+        wanted = Wanted(payload, False, payload, {})
+        self._output.retained.want(topic, topic, lambda: wanted)
+        self._output.wake()
+
+    def _withdraw(self, udn: str) -> None:
+        topic = discovery_topic(udn, self._prefix)
+        self._offered.discard(topic)
+        self._last_bytes -= len(self._last.pop(topic, b""))
+        self._output.retained.unwant(topic)
+        self._output.wake()
+
+    async def _offer_again(self) -> None:
+        """Publish everything for a Home Assistant that has started."""
+        await asyncio.sleep(_BIRTH_SECONDS)
+        for topic in self._offered:
+            self._output.post(topic, self._last[topic], retain=True)
+
+
+def _device_of(root: DeviceDescription, udn: str) -> DeviceDescription | None:
+    return next((each for each in root.all_devices() if udn_part(each.udn) == udn), None)
+
+
+def _read_payload(payload: bytes) -> Mapping[str, Any]:
+    try:
+        members = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}
