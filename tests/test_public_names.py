@@ -221,6 +221,7 @@ PUBLIC = {
         encode_response
         parse_datagram
     """,
+    "propchange.metrics": "collector",
     "propchange.testing": """
         DELIVER
         Fate

@@ -18,6 +18,7 @@ from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
 from propchange.cli.lines import DiagnosisLine, Source, escape, now
+from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
 from propchange.cli.options import (
     Seconds,
     exclude_option,
@@ -59,6 +60,7 @@ class WatchOptions(Record):
     callback_host: str | None
     callback_port: int | None
     duration: int
+    metrics_port: MetricsAddress | None
 
 
 def _ports(text: str) -> Sequence[int]:
@@ -149,6 +151,7 @@ def _ports(text: str) -> Sequence[int]:
     help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed at half of it; "
     "by then, watch notices a restart without an announcement. It does not end watch.",
 )
+@metrics_port_option
 def watch(**options: Any) -> None:
     """Print the events of the services of devices.
 
@@ -182,6 +185,8 @@ def _check(options: WatchOptions) -> None:
         raise click.UsageError("give the URL of a device, or --all for all devices")
     if options.type is not None:
         raise click.UsageError("--type works with --all only; --service chooses services of a URL")
+    if options.diagnose and options.metrics_port is not None:
+        raise click.UsageError("--diagnose ends by itself: --metrics-port does not work with it")
     if options.diagnose and options.seconds is not None:
         raise click.UsageError("--diagnose ends by itself: --seconds does not work with it")
 
@@ -200,7 +205,7 @@ async def _watch(options: WatchOptions) -> None:
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
     searches = any(target.is_searched for target in targets) or None
     running = _control_point(options, discovery=searches, tap=printer.tap)
-    async with writer, running as control_point:
+    async with metrics_served(options.metrics_port, running), writer, running as control_point:
         finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
         printer.find_again = finding.find_again
         wanted = [(target.source, finding.find(target)) for target in targets]
@@ -223,7 +228,8 @@ async def _watch_all(options: WatchOptions) -> None:
         count=options.count,
         messages=options.raw and isinstance(form, TerminalLines),
     )
-    async with writer, _control_point(options, discovery=True, tap=printer.tap) as control_point:
+    running = _control_point(options, discovery=True, tap=printer.tap)
+    async with metrics_served(options.metrics_port, running), writer, running as control_point:
         all_devices = WatchAll(
             control_point,
             printer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from propchange.core.wire.refusals import EMPTY
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.links import EVERYTHING
 from propchange.driver.passed_bodies import PassedBodies
+from propchange.driver.reading import Reading, read_in_loop
 from propchange.driver.sightings import S, Sightings
 
 if TYPE_CHECKING:
@@ -94,9 +96,21 @@ class ControlPointView(ABC, Generic[S]):
         :mod:`propchange.metrics` for Prometheus.
 
         Raises RuntimeError before the control point is entered."""
-        driver = self._begun()
+        return self._numbers(self._begun())
+
+    @staticmethod
+    def _numbers(driver: SubscriberDriver) -> ControlPointStats:
         waiting = sum(subscription._unread for subscription in driver.subscriptions.values())
         return driver.protocol.counts.stats(driver.now(), waiting=waiting)
+
+    def _read_stats(self) -> Reading[ControlPointStats] | None:
+        """:meth:`stats` in any thread; None before it is entered."""
+        try:
+            driver = self._begun()
+        except RuntimeError:
+            return None
+        thread = threading.get_ident() if driver.closed else driver.passed.thread
+        return read_in_loop(driver.runtime, thread, partial(self._numbers, driver))
 
     def devices(self, type: str | None = None) -> Sightings[S]:
         """Sightings of root devices, for ``async for``: first the present devices, then each that

@@ -3,8 +3,10 @@ runtimes."""
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from propchange.core.limits import Limits
@@ -19,6 +21,7 @@ from propchange.driver.host import DeviceHost
 from propchange.driver.machine import Interfaces, product
 from propchange.driver.passed_bodies import PassedBodies
 from propchange.driver.publication import Tap
+from propchange.driver.reading import Reading, read_in_loop
 from propchange.driver.reporting import guarded, logger_named
 from propchange.driver.runtime import Runtime
 from propchange.upnp.device import Device, check_actions, check_device, place_device
@@ -149,8 +152,18 @@ class HostedDeviceView:
         """What this device has counted, and the present numbers: subscriptions, deliveries, merged
         messages, refusals. After it has left the network too. It looks at each subscription. Call
         it in the thread of the loop; see :mod:`propchange.metrics` for Prometheus."""
-        host = self._opened()
+        return self._numbers(self._opened())
+
+    def _numbers(self, host: DeviceHost) -> HostStats:
         return host.publication.protocol.counts.stats(closed=self._ended)
+
+    def _read_stats(self) -> Reading[HostStats] | None:
+        """:meth:`stats` in any thread; None before it is entered."""
+        host = self._host
+        if host is None:
+            return None
+        thread = threading.get_ident() if self._ended else host.passed.thread
+        return read_in_loop(host.publication.runtime, thread, partial(self._numbers, host))
 
     @property
     def _passed_url(self) -> str | None:

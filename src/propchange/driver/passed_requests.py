@@ -63,7 +63,8 @@ class PassedRequests:
         self._lost = lost
         self._headers = headers
         self._excluded = excluded
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
+        """The ident of the thread of the loop."""
         self._tasks = Tasks(runtime)
         self._warnings = Warnings(logger_named("propchange.http"), limits)
         self._closing = False
@@ -120,7 +121,7 @@ class PassedRequests:
         await self._tasks.close()
 
     def _check_thread(self, method: str, argument: str) -> None:
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self.thread:
             # It returns no answer, which a web server with threads has to write.
             blocking = ", or propchange.blocking, whose receive() any thread may call"
             raise RuntimeError(

@@ -7,6 +7,21 @@ from dataclasses import dataclass
 
 from propchange.core.record import Record
 
+ENDS = ("unsubscribed", "expired", "unknown-sid", "answer-lost", "closed")
+"""The keys of :attr:`HostStats.ended`."""
+
+FAILURES = (
+    "no-connection",
+    "stale-connection",
+    "broken-connection",
+    "no-answer",
+    "no-free-connection",
+    "refused",
+    "unknown-sid",
+    "closed",
+)
+"""The keys of :attr:`HostStats.failed`."""
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class HostStats(Record):

@@ -9,6 +9,9 @@ from propchange.core.multicast.reception import NotBelieved
 from propchange.core.record import Record
 from propchange.core.subscriber.events import Cause, Status
 
+FAILED_ATTEMPTS = (Cause.REFUSED, Cause.UNREACHABLE, Cause.SHORTAGE, Cause.DESCRIPTION)
+"""The keys of :attr:`ControlPointStats.failed_attempts`."""
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class ControlPointStats(Record):
