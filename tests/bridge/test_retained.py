@@ -7,12 +7,13 @@ and starts anew, beside another bridge and somebody who writes what he likes.
 from __future__ import annotations
 
 import json
-from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from propchange.bridge import retained
 from propchange.bridge.payloads import availability_payload, read_availability
 from propchange.bridge.retained import RetainedTopics, Wanted
 
@@ -28,6 +29,8 @@ class Bridge:
         self.id, self.broker = bridge_id, broker
         self.states: dict[str, tuple[bool, dict[str, int] | None]] = {}
         self.told: list[str] = []
+        # Marks that the broker has sent to this bridge, which reads them later.
+        self.inbox: list[tuple[str, bytes]] = []
         self.start()
 
     def start(self) -> None:
@@ -55,6 +58,7 @@ class Bridge:
 
     def connect(self) -> None:
         self.connected = True
+        self.inbox.clear()
         self.retained.begin()
         self.hear_bridges()
         for topic, payload in self.broker.retained.items():
@@ -72,13 +76,40 @@ class Bridge:
     def publish(self, number: int) -> None:
         while number and self.connected and (message := self.retained.take()):
             number -= 1
+            self.check(*message)
             self.broker.publish(*message)
+
+    def check(self, topic: str, payload: bytes) -> None:
+        """The order of the messages of a group, if nobody has meddled with it."""
+        key = "/".join(topic.split("/")[:3])
+        if self.inbox or key in self.broker.meddled:
+            return
+        group = self.broker.group(key)
+        mark = group.pop(f"{key}/availability", None)
+        if topic != f"{key}/availability":
+            assert mark is not None, "a value that nobody would find after a crash"
+            if key not in self.states:
+                assert read_availability(mark) == (self.id, False), "cleared while it is online"
+        elif not payload:
+            assert group == {}, "the mark goes last"
+        elif read_availability(payload) == (self.id, True):
+            wanted = self.wanted(key)
+            assert wanted is not None
+            assert group == wanted.values, "online before its values"
+
+    def read_inbox(self) -> None:
+        while self.inbox:
+            self.hear(*self.inbox.pop(0))
 
 
 class Broker:
     def __init__(self) -> None:
         self.retained: dict[str, bytes] = {}
         self.bridges: list[Bridge] = []
+        self.meddled: set[str] = set()
+
+    def group(self, key: str) -> dict[str, bytes]:
+        return {t: p for t, p in self.retained.items() if t == key or t.startswith(f"{key}/")}
 
     def publish(self, topic: str, payload: bytes) -> None:
         if payload:
@@ -88,7 +119,7 @@ class Broker:
         if topic.endswith("/availability"):
             for each in self.bridges:
                 if each.connected:
-                    each.hear(topic, payload)
+                    each.inbox.append((topic, payload))
 
     def connections_change(self) -> None:
         for each in self.bridges:
@@ -126,6 +157,10 @@ class Bridges(RuleBasedStateMachine):
     def publish(self, which: str, number: int) -> None:
         getattr(self, which).publish(number)
 
+    @rule(which=bridges)
+    def hear(self, which: str) -> None:
+        getattr(self, which).read_inbox()
+
     @rule(which=bridges, lost=st.integers(0, 9), anew=st.booleans())
     def lose_the_connection(self, which: str, lost: int, anew: bool) -> None:
         """The messages that were handed out last never reach the broker."""
@@ -154,6 +189,7 @@ class Bridges(RuleBasedStateMachine):
 
     @rule(key=services, payload=st.sampled_from([b"", b"[]", b"nonsense", b'{"state":"online"}']))
     def meddle(self, key: str, payload: bytes) -> None:
+        self.broker.meddled.add(key)
         self.broker.publish(f"{key}/availability", payload)
 
     @rule(first=bridges, alone=st.booleans())
@@ -170,17 +206,17 @@ class Bridges(RuleBasedStateMachine):
             if not each.connected:
                 each.connect()
             self.broker.connections_change()
-        for _ in range(4):
+        for _ in range(6):
             for each in order:
+                each.read_inbox()
                 each.publish(1_000)
+        assert not any(each.inbox or each.retained.take() for each in order)
         self.check(order)
+        self.broker.meddled.clear()
 
     def check(self, connected: list[Bridge]) -> None:
-        retained: dict[str, Any] = dict(self.broker.retained)
         for key in SERVICES:
-            group = {
-                t: retained.pop(t) for t in list(retained) if t == key or t[:-1].startswith(key)
-            }
+            group = self.broker.group(key)
             mark = read_availability(group.get(f"{key}/availability", b""))
             wanting = [each for each in connected if key in each.states]
             if not wanting:
@@ -199,3 +235,46 @@ class Bridges(RuleBasedStateMachine):
 
 TestBridges = Bridges.TestCase
 TestBridges.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_mark_that_comes_back_late_causes_no_message() -> None:
+    broker = Broker()
+    bridge = Bridge("one", broker)
+    broker.bridges = [bridge]
+    bridge.connect()
+    for online in (True, False, True):
+        bridge.states[SERVICES[0]] = (online, {"On": 1})
+        bridge.want(SERVICES[0])
+        bridge.publish(1_000)
+    assert len(bridge.inbox) == 4
+    bridge.read_inbox()
+    assert bridge.retained.take() is None
+
+
+def test_what_a_killed_bridge_has_left_is_offline_at_once_and_cleared_later() -> None:
+    broker = Broker()
+    bridge = Bridge("one", broker)
+    broker.bridges = [bridge]
+    bridge.states[SERVICES[0]] = (True, {"On": 1})
+    bridge.start()
+    bridge.connect()
+    bridge.publish(1_000)
+    bridge.states.clear()
+    bridge.start()
+    bridge.connect()
+    bridge.publish(1_000)
+    assert read_availability(broker.retained[f"{SERVICES[0]}/availability"]) == ("one", False)
+    assert len(broker.retained) == 3
+    bridge.retained.begin_clearing()
+    bridge.publish(1_000)
+    assert broker.retained == {}
+
+
+def test_the_memory_for_what_others_retain_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retained, "KNOWN_TOPICS", 10)
+    bridge = Bridge("one", Broker())
+    bridge.retained.begin()
+    for number in range(100):
+        bridge.hear(f"p/{number}/x", b"1")
+        bridge.hear(f"p/{number}/{'x' * 10_000}", b"1")
+    assert len(bridge.retained._groups) == 10

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import random
+import secrets
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from propchange.bridge.payloads import (
     encode,
     plain_values,
     read_availability,
+    read_instance,
     state_payload,
     variable_payload,
 )
@@ -183,6 +185,8 @@ class MqttOutput:
         bridge = self.topics.bridge_availability
         self.retained.want(bridge, bridge, self._bridge_wanted)
         self._ends = False
+        self._instance = secrets.token_hex(8)
+        self._other_instance = False
         self._waiting = deque[tuple[str, float]]()
 
     def add(self, part: Part) -> None:
@@ -264,8 +268,11 @@ class MqttOutput:
     # --- what should be retained ---
 
     def _bridge_wanted(self) -> Wanted:
-        mark = availability_payload(self._id, _ENDED if self._ends else None)
+        mark = self._bridge_mark(_ENDED if self._ends else None)
         return Wanted(mark, not self._ends, mark, None)
+
+    def _bridge_mark(self, reason: str | None) -> bytes:
+        return availability_payload(self._id, reason, instance=self._instance)
 
     def _wanted(self, service: BridgedService) -> Wanted:
         state = service.state
@@ -307,11 +314,7 @@ class MqttOutput:
                 if refusal and not self.counters.connections:
                     raise BridgeFailed(refusal) from error
                 if _code_of(error) == _TAKEN_OVER:
-                    raise BridgeFailed(
-                        f"another client with the id {_client_id(self._id)!r} has connected to "
-                        f"{self._broker.name}, and has taken the place of this bridge: give one of "
-                        "them another --id"
-                    ) from error
+                    raise self._taken_over() from error
                 if again:
                     continue
                 said = refusal or f"{self._broker.name} is away: {_words_of(error)}"
@@ -335,7 +338,7 @@ class MqttOutput:
             clean_session=None if self._protocol is aiomqtt.ProtocolVersion.V5 else True,
             will=aiomqtt.Will(
                 self.topics.bridge_availability,
-                availability_payload(self._id, _WILL),
+                self._bridge_mark(_WILL),
                 qos=1,
                 retain=True,
             ),
@@ -368,6 +371,12 @@ class MqttOutput:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _taken_over(self) -> BridgeFailed:
+        return BridgeFailed(
+            f"another bridge with the id {self._id!r} has connected to {self._broker.name}, which "
+            "has one at a time: give one of them another --id"
+        )
 
     def _judge(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
         """Why the broker does not want the bridge; empty if it does, or is away. True: try another
@@ -431,6 +440,10 @@ class MqttOutput:
         if topic == self._read_topic:
             self._was_read.set()
         elif topic == self.topics.bridge_availability:
+            # Not every broker tells a client that another one has taken its place. Each process
+            # has an instance of its own in its last will, so the other one has left its instance.
+            if read_instance(payload) not in {None, self._instance}:
+                self._other_instance = True
             self.retained.hear(topic, topic, topic, payload)
         elif levels[2:] == ["availability"]:
             said = read_availability(payload)
@@ -466,6 +479,9 @@ class MqttOutput:
                     f"{self._read_topic}: check the rules of the broker for {everything}"
                 )
                 self._was_read.set()
+        if self._other_instance and self.counters.connections:
+            raise self._taken_over()
+        self._other_instance = False
         await client.unsubscribe(everything)
         self.retained.read()
         if later := [(f, 0) for each in self._parts for f in each.later_filters]:

@@ -74,31 +74,46 @@ def variable_payload(value: Plain) -> bytes:
     return encode(value)
 
 
-def availability_payload(bridge_id: str, reason: str | None = None, status: str = "") -> bytes:
+def availability_payload(
+    bridge_id: str, reason: str | None = None, status: str = "", instance: str = ""
+) -> bytes:
     """The availability of a service, or of the bridge: offline with a ``reason``, online without
-    one. ``status`` is that of the service."""
+    one. ``status`` is that of the service, ``instance`` names the process of the bridge."""
     members: dict[str, str] = {"state": "online" if reason is None else "offline"}
     if reason is not None:
         members["reason"] = printable(reason)[:REASON_CHARACTERS]
     if status:
         members["status"] = status
     members["bridge"] = bridge_id
+    if instance:
+        members["instance"] = instance
     return encode(members)
 
 
 def read_availability(payload: bytes) -> tuple[str, bool] | None:
     """The id of the bridge that has written an availability, and whether it is online. None for
     another payload."""
+    members = _members(payload)
+    bridge_id, state = members.get("bridge"), members.get("state")
+    if isinstance(bridge_id, str) and isinstance(state, str) and state in {"online", "offline"}:
+        return bridge_id, state == "online"
+    return None
+
+
+def read_instance(payload: bytes) -> str | None:
+    """The process that has written the availability of a bridge; None if it does not say."""
+    instance = _members(payload).get("instance")
+    return instance if isinstance(instance, str) else None
+
+
+def _members(payload: bytes) -> dict[str, object]:
     if len(payload) > PAYLOAD_BYTES:
-        return None
+        return {}
     try:
         members = json.loads(payload)
-        bridge_id, state = members["bridge"], members["state"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if not isinstance(bridge_id, str) or state not in ("online", "offline"):
-        return None
-    return bridge_id, state == "online"
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}
 
 
 def time_text(time: datetime) -> str:

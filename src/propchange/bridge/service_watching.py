@@ -56,9 +56,12 @@ class ServiceWatching:
 
     async def run(self) -> None:
         """Watch, and run the output, until cancelled. Raises what the output raises."""
-        async with asyncio.TaskGroup() as self._group:
-            self._group.create_task(self._output.run())
-            self._group.create_task(self.watching.watch())
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                self._group.create_task(self._output.run())
+                self._group.create_task(self.watching.watch())
+        except* PropchangeError as errors:
+            raise errors.exceptions[0] from None
 
     # --- what the watching calls ---
 
