@@ -183,7 +183,7 @@ def test_a_device_that_says_goodbye_is_offline_then_cleared_and_back_when_it_is_
     loop.run(announce("byebye"))
     retained = mosquitto.wait_for(lambda found: found.get(at, {}).get("status") == "gone")
     assert retained[at]["state"] == "offline"
-    assert "byebye" in retained[at]["reason"]
+    assert "goodbye" in retained[at]["reason"]
     assert retained[at[: at.rindex("/")]]["values"]
     mosquitto.wait_for(lambda found: set(found) == {BRIDGE})
     hosted = host(device, interface="127.0.0.1", port=port)

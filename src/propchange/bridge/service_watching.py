@@ -16,7 +16,7 @@ from propchange.bridge.output import BridgedService, Output
 from propchange.bridge.service_state import GONE, ServiceState
 from propchange.bridge.topics import service_parts, udn_part
 from propchange.core.discovery.advertisement import udn_key
-from propchange.core.subscriber.events import Event, Status
+from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.driver.sightings import SightingKind
 from propchange.errors import PropchangeError, SubscriptionRefused
 from propchange.upnp.description import DeviceDescription
@@ -160,10 +160,18 @@ class ServiceWatching:
                     service.state.receive(update, datetime.now(UTC))
                     self._output.event(service, update)
                 elif update.status is not Status.CLOSED:
-                    gone = udn_key(found.device.udn) in self._gone
-                    away = gone and update.status is not Status.ACTIVE
-                    self._set(service, GONE if away else update.status.value, update.reason)
+                    self._change(service, update)
             return
+
+    def _change(self, service: BridgedService, change: StatusChange) -> None:
+        udn = udn_key(service.found.device.udn)
+        if change.status is Status.ACTIVE:
+            self._gone.discard(udn)
+        elif change.cause is Cause.DEVICE_GONE:
+            # A device that appears and goes at once may have no sighting.
+            self._gone.add(udn)
+        away = udn in self._gone
+        self._set(service, GONE if away else change.status.value, change.reason)
 
     def _set(self, service: BridgedService, status: str, reason: str) -> None:
         state = service.state
