@@ -474,6 +474,12 @@ _ACTIONS = {
     "RenderingControl": ("GetVolume", "CurrentVolume"),
 }
 
+_VARIABLES = {
+    "RenderingControl": '<stateVariable sendEvents="yes"><name>LastChange</name>'
+    '<dataType>string</dataType></stateVariable><stateVariable sendEvents="no">'
+    "<name>Volume</name><dataType>ui2</dataType></stateVariable>"
+}
+
 
 def _scpd(service: str) -> str:
     """The description of a service. It has one action, without an in argument."""
@@ -490,7 +496,7 @@ def _scpd(service: str) -> str:
         '<scpd xmlns="urn:schemas-upnp-org:service-1-0"><specVersion><major>1</major>'
         f"<minor>0</minor></specVersion>{actions}<serviceStateTable>"
         '<stateVariable sendEvents="no"><name>Text</name><dataType>string</dataType>'
-        "</stateVariable></serviceStateTable></scpd>"
+        f"</stateVariable>{_VARIABLES.get(service, '')}</serviceStateTable></scpd>"
     )
 
 
