@@ -30,6 +30,7 @@ include_patterns = [
     "CONTRIBUTING.md",
     "SECURITY.md",
     "benchmarks/README.md",
+    "changelog.d/README.md",
     "benchmarks/RESULTS.md",
     "fuzz/README.md",
 ]
@@ -37,7 +38,7 @@ include_patterns = [
 exclude_patterns = [
     each.name
     for each in ROOT.iterdir()
-    if each.is_dir() and each.name not in {"docs", "benchmarks", "fuzz"}
+    if each.is_dir() and each.name not in {"docs", "benchmarks", "changelog.d", "fuzz"}
 ] + ["benchmarks/native", "benchmarks/peers", "benchmarks/documents", "fuzz/work"]
 
 myst_heading_anchors = 5

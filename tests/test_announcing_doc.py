@@ -18,11 +18,6 @@ from propchange.driver.multicast_sockets import LINK_HOPS, SITE_HOPS
 TEXT = (Path(__file__).parent.parent / "docs" / "announcing.md").read_text("utf-8")
 
 
-def test_the_program_runs() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(compile(program, "docs/announcing.md", "exec"), {})
-
-
 def test_the_arguments_are_those_of_both_runtimes() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", TEXT, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
