@@ -310,7 +310,8 @@ class Reference:
             if target.startswith("~"):
                 shown = shown.rpartition(".")[2]
             if known is None:
-                if shown.split(".")[0] not in sys.stdlib_module_names:
+                is_of_python = shown.split(".")[0] in sys.stdlib_module_names
+                if not is_of_python and target not in MODULES:
                     self.defects.append(f"{entry_name}: {found[0]} is not a public name")
                 return f"``{shown}``"
             role = "mod" if known in self.modules else "obj"

@@ -231,8 +231,8 @@ class SubscriptionRecord:
     events: int = 0
     """The number of event messages that were taken."""
     merged: int = 0
-    """The number of events that were merged into others, because of ``minimum_interval`` or in an
-    :class:`.EventQueue`."""
+    """The number of events that were merged into others, because of ``minimum_interval`` or because
+    the program reads them slowly."""
     values: dict[str, object] = field(default_factory=dict)
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""
