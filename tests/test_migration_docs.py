@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lab import cohen3_environment
 from lab.fixtures import missing
-from lab.networks import Network
+from lab.networks import Host, Network
 from lab.programs import Missing
 from lab.sonos_like import SonosLike
 from propchange import Device, action, host
@@ -29,8 +31,11 @@ PLAYER = "127.14.0.1"
 
 def programs(page: str) -> tuple[str, str]:
     """The program before and the one after."""
-    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
-    before, after = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return programs_of((ROOT / "docs" / f"{page}.md").read_text("utf-8"))
+
+
+def programs_of(text: str) -> tuple[str, str]:
+    before, after, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     return before, after
 
 
@@ -67,7 +72,14 @@ def test_the_program_after_is_shorter(page: str) -> None:
     assert len(after.splitlines()) < len(before.splitlines())
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["async-upnp-client", "propchange"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        # It waits ten seconds for the device's idle connection when it stops.
+        pytest.param(0, id="async-upnp-client", marks=pytest.mark.slow),
+        pytest.param(1, id="propchange"),
+    ],
+)
 async def test_the_programs_follow_a_light_and_dim_it(number: int) -> None:
     pytest.importorskip("async_upnp_client")
     level = Level()
@@ -136,5 +148,67 @@ def test_the_programs_find_a_light_and_dim_it(number: int) -> None:
             assert ran.returncode == 0, ran.stderr
             assert ran.stdout.splitlines()[-1] == "level 60"
             assert light.stdout.readline() == "60 %\n"
+    except Missing as error:
+        missing(error)
+
+
+DEVICE = """
+name = "Radio"
+type = "urn:schemas-upnp-org:device:MediaRenderer:1"
+
+[[services]]
+standard = "RenderingControl:1"
+
+[[services]]
+standard = "ConnectionManager:1"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1], ids=["Cohen3", "propchange"])
+def test_the_programs_find_a_renderer_and_follow_its_volume(number: int, tmp_path: Path) -> None:
+    """In a network of its own, and Cohen3 in its environment."""
+    text = (ROOT / "docs" / "cohen3.md").read_text("utf-8")
+    program = programs_of(text.partition("## From Cohen3 to propchange")[2])[number]
+    file = tmp_path / "device.toml"
+    file.write_text(DEVICE)
+    try:
+        python = sys.executable if number else str(cohen3_environment.python())
+        with Network() as network, contextlib.ExitStack() as running:
+            switch = network.switch()
+            device, control = network.host("device"), network.host("control")
+            network.plug(device, switch, "eth0", "10.77.0.2/24")
+            network.plug(control, switch, "eth0", "10.77.0.3/24")
+            control.ip("route add default via 10.77.0.2")  # Cohen3 takes the address of this route
+
+            def start(host: Host, *words: str) -> subprocess.Popen[str]:
+                pipe, path = subprocess.PIPE, {"PYTHONPATH": str(ROOT / "src")}
+                started = subprocess.Popen(
+                    [*host.prefix, *words],
+                    stdin=pipe,
+                    stdout=pipe,
+                    text=True,
+                    env=os.environ | path,
+                    bufsize=1,
+                )
+                running.enter_context(started)
+                running.callback(started.kill)
+                return started
+
+            command = str(Path(sys.executable).with_name("propchange"))
+            radio = start(device, command, "host", str(file))
+            assert radio.stdin is not None
+            assert radio.stdout is not None
+            radio.stdout.readline()
+            radio.stdin.write("RenderingControl.Volume=20\n")
+            follower = start(control, python, "-W", "ignore", "-c", program)
+            assert follower.stdout is not None
+            line = follower.stdout.readline()
+            while line == "volume 0\n":  # the volume before
+                line = follower.stdout.readline()
+            assert line == "volume 20\n"
+            radio.stdin.write("RenderingControl.Volume=40\n")
+            assert follower.stdout.readline() == "volume 40\n"
+            assert follower.wait(30) == 0
     except Missing as error:
         missing(error)
