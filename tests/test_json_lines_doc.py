@@ -8,7 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from propchange import ActionError, DeviceDescription, Sighting, SightingKind, StateVariable
+from propchange import (
+    ActionError,
+    Changes,
+    DeviceDescription,
+    MulticastEvent,
+    Sighting,
+    SightingKind,
+    StateVariable,
+)
 from propchange.cli.jsonlines import JSONLines
 from propchange.cli.lines import (
     ActionLine,
@@ -20,6 +28,7 @@ from propchange.cli.lines import (
     FaultLine,
     GrantedFor,
     HostedLine,
+    MulticastLine,
     ProblemLine,
     ServiceLine,
     Source,
@@ -28,6 +37,7 @@ from propchange.cli.lines import (
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.rules import diagnose
 from propchange.core.subscriber.events import Change, Event, Status
+from propchange.core.wire.messages import Endpoint
 from propchange.upnp.actions import Action, Argument
 
 _ROOT = Path(__file__).parent.parent
@@ -48,10 +58,14 @@ def _lines() -> dict[str, dict[str, Any]]:
     change = Change("A", 1, None, None, None, "1")
     diagnosis = diagnose(Facts(event_url="u", status=Status.ACTIVE, last_event_ago=1.0))
     status = StatusLine(_NOON, _SOURCE, "granted", "1 s", GrantedFor("uuid:2"), "initial-event")
+    multicast = MulticastEvent(
+        None, "", "", "upnp:/info", 1, Endpoint("192.0.2.7", 1), Changes(), (change, change)
+    )
     sighting = Sighting(SightingKind.GONE, "uuid:1", (), ("http://192.0.2.7/",), True, None, None)
     described = DeviceDescription("http://192.0.2.7/", "uuid:1", "Desk", "x")
     lines = (
         form.event(EventLine(_NOON, _SOURCE, Event(None, "", 0, {}, (change, change)))),
+        form.multicast(MulticastLine(_NOON, _SOURCE, multicast)),
         form.status(status),
         form.diagnosis(DiagnosisLine(_NOON, _SOURCE, diagnosis)),
         form.problem(ProblemLine(_NOON, _SOURCE, "x")),
@@ -71,6 +85,7 @@ def test_the_page_has_the_members_of_each_line() -> None:
     lines = _lines()
     for kind, heading in (
         ("event", "`event`"),
+        ("multicast", "`multicast`"),
         ("status", "`status`"),
         ("diagnosis", "`diagnosis`"),
         ("problem", "`problem`"),

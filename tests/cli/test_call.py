@@ -134,7 +134,8 @@ def test_what_a_device_answers_does_not_reach_the_terminal(
 
     ran = propchange("call", kitchen.url, "Oven", "MoveDoor", "Door=open")
     assert (
-        ran.err == "propchange: 701: The door is blocked\\x85[bold]\\u202eesc\\u2028ä\\ttab\\nnl\n"
+        ran.err == "propchange: 701: The door is blocked\\x85[bold]\\u202eesc\\u2028ä\\ttab\\nnl; "
+        "propchange call URL SERVICE lists the actions and the values that they take\n"
     )
 
 
@@ -237,10 +238,16 @@ def test_that_there_is_nothing_to_call_is_said(loop: Any, propchange: Propchange
     try:
         ran = propchange("call", hosted.description_url)
         assert (ran.status, ran.out) == (1, "")
-        assert ran.err == "propchange: no service of Box has actions\n"
+        assert ran.err == (
+            "propchange: no service of Box has actions; "
+            "propchange watch prints the events of its services\n"
+        )
         ran = propchange("call", hosted.description_url, "Silent")
         assert (ran.status, ran.out) == (1, "")
-        assert ran.err == "propchange: Silent has no actions\n"
+        assert ran.err == (
+            "propchange: Silent has no actions; "
+            "propchange call with the URL alone lists the services that have actions\n"
+        )
         ran = propchange("call", hosted.description_url, "Silent", "Speak")
         assert (ran.status, ran.out) == (2, "")
         assert "Silent has no action 'Speak'; there are none" in ran.err

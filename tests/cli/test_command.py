@@ -129,7 +129,9 @@ def test_a_full_disk_is_said(workbench: Any, start: Any) -> None:
         _, err = watch.communicate(timeout=PATIENCE)
 
     assert watch.returncode == 1
-    assert err == "propchange: cannot write the output: No space left on device\n"
+    assert err == (
+        "propchange: cannot write the output: No space left on device; write it to another place\n"
+    )
 
 
 def test_a_stalled_reader_does_not_cost_the_subscription(workbench: Any, start: Any) -> None:
@@ -224,9 +226,11 @@ def test_what_is_no_number_of_seconds_is_refused(
 
 
 def test_the_version_is_told(propchange: Any) -> None:
+    """Those that a report of a fault needs."""
     ran = propchange("--version")
 
-    assert re.fullmatch(r"propchange \d+\.\d+\S*\n", ran.out)
+    versions = r"propchange \d+\.\d+\S*\n\w+ 3\.\d+\.\d+\S*\nevent loop: (uvloop \d\S+|asyncio)\n"
+    assert re.fullmatch(versions + r"system: \w+ \S+ \w+\n", ran.out)
 
 
 def read_terminal(master: int, until: str) -> str:

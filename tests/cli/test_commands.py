@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from propchange.cli.commands import Commands
+from propchange.cli.statuses import EXIT_STATUSES
 
 NAMES = ["bridge", "call", "demo", "discover", "host", "watch"]
 
@@ -31,8 +33,56 @@ def test_a_command_that_is_not_there_is_refused(propchange: Any) -> None:
     assert "No such command 'listen'" in ran.err
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_import_no_command(option: str) -> None:
+def test_the_help_has_the_exit_statuses(propchange: Any) -> None:
+    words = " ".join(propchange("--help").out.split())
+    for status, meaning in EXIT_STATUSES:
+        assert f"{status} {meaning}" in words
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+@pytest.mark.parametrize("words", [[], *([name] for name in NAMES)])
+def test_the_help_fits_the_terminal(
+    propchange: Any, monkeypatch: pytest.MonkeyPatch, columns: str, words: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    ran = propchange(*words, "--help")
+    assert (ran.status, ran.err) == (0, "")
+    assert max(map(len, ran.out.splitlines())) <= int(columns)
+
+
+def test_without_a_word_the_help_is_shown_and_the_command_line_is_wrong(propchange: Any) -> None:
+    ran = propchange()
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("Usage: propchange [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-such-option"],
+        ["listen"],
+        ["--completion", "tcsh"],
+        ["host"],
+        ["watch"],
+        ["watch", "--ful", "http://127.0.0.1:1/"],
+        ["watch", "--seconds"],
+        ["watch", "--seconds", "soon", "http://127.0.0.1:1/"],
+        ["demo", "--seconds", "nan"],
+        ["discover", "--type", "a b"],
+        ["call"],
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_says_where_the_options_are(
+    propchange: Any, words: list[str]
+) -> None:
+    ran = propchange(*words)
+    assert (ran.status, ran.out) == (2, "")
+    path = "propchange" if words[0] not in NAMES else f"propchange {words[0]}"
+    assert re.fullmatch(rf"propchange: [^\n]+[;.?] [Ss]ee {path} --help\.?\n", ran.err)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--completion=bash"])
+def test_help_version_and_completion_import_no_command(option: str) -> None:
     script = f"""
 import sys
 import propchange.cli

@@ -95,16 +95,41 @@ def test_a_wrong_url_is_status_2(propchange: Any) -> None:
 # --- the forms ---
 
 
-def test_people_get_lines() -> None:
+def test_people_get_the_verdict_before_the_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     out = io.StringIO()
     found = [DiagnosisLine(NOON, Source("Desk", "Lamp"), well())]
-    write_diagnoses(out, [Diagnosed("url", found)], as_json=False)
+    write_diagnoses(out, [Diagnosed("url", found)], TerminalLines(out))
 
-    first, *facts, verdict, sentence = out.getvalue().splitlines()
-    assert first == "Desk Lamp"
-    assert facts[0].split() == ["event", "URL", "http://10.0.0.1/e"]
-    assert verdict.split() == ["verdict", "events-arrive"]
+    verdict, sentence, heading, *facts = out.getvalue().splitlines()
+    assert verdict == "Desk Lamp: events-arrive"
     assert sentence.strip().startswith("events arrive: the last one came 3 s ago")
+    assert heading == "facts"
+    assert facts[0].split() == ["event", "URL", "http://10.0.0.1/e"]
+
+
+def test_each_thing_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the verdict on several services nor a fact about the device is repeated, on standard
+    error either."""
+    monkeypatch.setenv("COLUMNS", "200")
+    out = io.StringIO()
+    why = "because of a reason that is long enough to be a sentence"
+    bad = [
+        DiagnosisLine(NOON, Source("Desk", name), diagnosis)
+        for name in "AB"
+        for diagnosis in [refused(why)]
+    ]
+    found = [*bad, DiagnosisLine(NOON, Source("Desk", "C"), well())]
+    with pytest.raises(CommandFailed) as failed:
+        write_diagnoses(out, [Diagnosed("url", found)], TerminalLines(out))
+
+    assert failed.value.lines == ()
+    text = out.getvalue()
+    assert text.splitlines()[0] == "Desk A, B: subscribe-refused"
+    assert text.splitlines()[2] == "Desk C: events-arrive"
+    assert text.count(why) == text.count("http://10.0.0.1/e") == 1
+    headings = [line for line in text.splitlines() if line.startswith("facts")]
+    assert headings == ["facts", "facts of A", "facts of B", "facts of C"]
 
 
 def test_the_first_that_is_not_well_is_the_failure_and_all_are_written() -> None:
@@ -114,7 +139,7 @@ def test_the_first_that_is_not_well_is_the_failure_and_all_are_written() -> None
         for name, each in (("A", well()), ("B", refused()))
     ]
     with pytest.raises(CommandFailed, match=r"^B: the device answered SUBSCRIBE with 503$"):
-        write_diagnoses(out, [Diagnosed("url", found)], as_json=True)
+        write_diagnoses(out, [Diagnosed("url", found)], JSONLines())
 
     assert [each["verdict"] for each in json.loads(out.getvalue())["services"]] == [
         "events-arrive",
@@ -128,8 +153,8 @@ def test_an_output_that_cannot_be_written_is_told() -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(CommandFailed, match="cannot write the output: No space left"):
-        write_diagnoses(Full(), [Diagnosed("url", [])], as_json=True)
-    write_diagnoses(None, [Diagnosed("url", [])], as_json=True)
+        write_diagnoses(Full(), [Diagnosed("url", [])], JSONLines())
+    write_diagnoses(None, [Diagnosed("url", [])], JSONLines())
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -137,7 +162,9 @@ def test_nothing_that_a_peer_has_sent_reaches_the_terminal(as_json: bool) -> Non
     out = io.StringIO()
     found = [DiagnosisLine(NOON, Source(EVIL, EVIL), refused(EVIL))]
     with pytest.raises(CommandFailed):
-        write_diagnoses(out, [Diagnosed(EVIL, found)], as_json=as_json)
+        write_diagnoses(
+            out, [Diagnosed(EVIL, found)], JSONLines() if as_json else TerminalLines(out)
+        )
     written = out.getvalue()
     assert all(character.isprintable() or character == "\n" for character in written)
     if as_json:

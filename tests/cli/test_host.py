@@ -403,10 +403,14 @@ def test_thousands_of_mistakes_are_some_lines(propchange: Any, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"\xff", "byte 0 is not UTF-8"),
+        (b"\xff", "byte 0 is not UTF-8; save the file as UTF-8"),
         (b"name = ", "it is not TOML: Invalid value (at end of document)"),
-        (b"#" * 2_000_000, "a device file has at most 1,048,576 bytes"),
+        (
+            b"#" * 2_000_000,
+            "a device file has at most 1,048,576 bytes; give a TOML file that describes a device",
+        ),
     ],
+    ids=["not UTF-8", "not TOML", "too large"],
 )
 def test_a_file_that_is_no_device_file_is_refused(
     propchange: Any, tmp_path: Path, data: bytes, problem: str

@@ -18,7 +18,8 @@ import pytest
 
 from propchange import ControlPoint, Device, Limits, host
 from propchange.cli.lines import Source
-from propchange.cli.targets import Names, Target, _is_at
+from propchange.cli.names import Names
+from propchange.cli.targets import Target, _is_at
 from propchange.driver.remote import DescribedDevice, DescribedService
 from propchange.driver.requests import locate
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -381,9 +382,9 @@ def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange:
 
 
 @pytest.mark.parametrize("target", ["uuid:0b51d1b4-0000-4000-8000-00000000000f", "127.0.0.1:1"])
-def test_a_search_that_takes_long_is_said(start: Any, target: str) -> None:
+def test_a_search_is_said(start: Any, target: str) -> None:
     with start("watch", "--interface", "127.0.0.1", target) as process:
         told = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
     assert (told["status"], told["device"]) == ("waiting", target)
-    assert told["reason"] == "not heard of yet; it is searched for (from 127.0.0.1)"
+    assert told["reason"] == "searching for it from 127.0.0.1; it has not answered yet"

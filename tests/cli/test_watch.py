@@ -16,6 +16,7 @@ import pytest
 from propchange import Device, host
 from tests.asyncio.announcing import Announcer
 from tests.cli.conftest import PATIENCE, Thermometer
+from tests.cli.test_command import read_events
 
 
 def objects(out: str, key: str) -> list[dict[str, Any]]:
@@ -165,6 +166,33 @@ def test_the_callback_can_be_said(workbench: Any, propchange: Any) -> None:
     callback = workbench.requests.wait_for("SUBSCRIBE").fields[b"callback"]
     assert ran.status == 0
     assert callback.startswith(f"<http://127.0.0.1:{port}/".encode())
+
+
+def test_the_whole_callback_url_can_be_said(workbench: Any, propchange: Any) -> None:
+    """For a proxy in front, that passes the events on to the port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    url = f"http://127.0.0.1:{port}/from/the/proxy/{{token}}"
+    words = ["--service", "Thermometer", "--count", "1", "--port", port, "--callback-url", url]
+    ran = propchange("watch", workbench.url, *words)
+
+    callback = workbench.requests.wait_for("SUBSCRIBE").fields[b"callback"]
+    assert (ran.status, ran.err) == (0, "")
+    assert callback.startswith(f"<http://127.0.0.1:{port}/from/the/proxy/".encode())
+    assert b"{token}" not in callback
+
+
+def test_events_within_the_minimum_interval_are_one(workbench: Any, start: Any) -> None:
+    words = ["--service", "Thermometer", "--minimum-interval", "2", "--count", "2"]
+    watch = start("watch", workbench.url, *words)
+    read_events(watch, 1)
+    for temperature in (21.0, 22.0, 23.0):
+        workbench.set(workbench.thermometer, "Temperature", temperature)
+        assert workbench.run(workbench.hosted.drain(10))
+
+    (merged,) = read_events(watch, 1)
+    assert (watch.wait(15), watch.stderr.read()) == (0, "")
+    assert (merged["merged"], merged["changes"]) == (2, {"Temperature": 23.0})
 
 
 def test_the_port_can_be_said_or_a_range_of_them(workbench: Any, propchange: Any) -> None:

@@ -120,7 +120,8 @@ class DeviceWatching:
     ``type``: only devices and services of this type. ``services`` are names of services; empty: all
     that send events. ``finders`` are functions that find named devices, and raise PropchangeError
     or ValueError if they do not; with any, these devices alone are watched. ``subscribe=False``:
-    the observer calls :meth:`subscribe` for the services that it wants.
+    the observer calls :meth:`subscribe` for the services that it wants. ``minimum_interval`` is
+    that of each subscription.
 
     Run :meth:`watch`.
     """
@@ -135,10 +136,12 @@ class DeviceWatching:
         finders: Sequence[Callable[[], Awaitable[Iterable[RemoteDevice]]]] = (),
         not_found: Callable[[str], object] | None = None,
         subscribe: bool = True,
+        minimum_interval: float | None = None,
     ) -> None:
         self._control_point = control_point
         self._observer = observer
         self._type = type
+        self._minimum_interval = minimum_interval
         self._names = services
         self._finders = finders
         self._not_found = not_found
@@ -371,7 +374,9 @@ class DeviceWatching:
         """Subscribe to ``found``. ``wait`` is that of ``RemoteService.subscribe``. Done for each
         found service, unless ``subscribe=False`` was given."""
         try:
-            found.subscription = found.service.subscribe(wait=wait)
+            found.subscription = found.service.subscribe(
+                wait=wait, minimum_interval=self._minimum_interval
+            )
         except PropchangeError as error:  # the device is described anew without an event URL
             found.subscription = None
             self._observer.failed(found, error)
@@ -397,7 +402,9 @@ class DeviceWatching:
         if found.subscription is not failed or not self._is_watched(found):
             return None
         try:
-            found.subscription = found.service.subscribe(wait=not room)
+            found.subscription = found.service.subscribe(
+                wait=not room, minimum_interval=self._minimum_interval
+            )
         except PropchangeError as gone:  # the device is described anew without an event URL
             found.subscription = None
             self._observer.failed(found, gone)

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["main"]
 
@@ -13,11 +16,16 @@ __all__ = ["main"]
 def main() -> None:
     """The console script. Raises SystemExit with the exit status."""
     try:
-        import click
-
-        from propchange.cli.commands import Commands
+        _main()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _main() -> NoReturn:
+    try:
+        import click
+
+        from propchange.cli.commands import command
     except ImportError as error:
         _refuse_to_run_without(error)
     # Where the shell has closed a standard stream (`>&-`), a socket would get its descriptor and
@@ -27,16 +35,34 @@ def main() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    app = Commands(
-        help="UPnP eventing (GENA): find devices, print their events, call their actions, "
-        "and host a device.",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    click.version_option(package_name="propchange", message="propchange %(version)s")(app)
     try:
-        app()
+        sys.exit(command().main(prog_name="propchange", standalone_mode=False))
+    except click.UsageError as error:
+        _refuse_command_line(error)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of the help has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except OSError as error:  # the help cannot be written
+        sys.exit(f"propchange: {error.strerror or error}")
     except ImportError as error:  # of a command
         _refuse_to_run_without(error)
+
+
+def _refuse_command_line(error: click.UsageError) -> NoReturn:
+    """Write ``error`` in one line, which says where the options are listed; without any argument,
+    the help."""
+    path = " ".join(["propchange", *sys.argv[1:2]])
+    if error.ctx is not None:
+        path = error.ctx.command_path
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        words = " ".join(error.format_message().split())
+        see = f" See {path} --help." if words.endswith((".", "?")) else f"; see {path} --help"
+        print(f"propchange: {words}{see}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _refuse_to_run_without(error: ImportError) -> NoReturn:

@@ -30,9 +30,10 @@ from propchange.cli.lines import (
     escape,
     now,
 )
+from propchange.cli.names import Names
 from propchange.cli.options import Seconds, exclude_option, interface_option, make_control_point
 from propchange.cli.output import LineFormat, Writer, output
-from propchange.cli.targets import Names, Target, find_devices
+from propchange.cli.targets import Target, find_devices
 from propchange.core.record import Record
 from propchange.core.values.data_types import shown
 from propchange.driver.reporting import logger_named
@@ -170,7 +171,7 @@ async def _call_action(
     except TimeoutError:
         raise CommandFailed(
             f"the service description of {service.unique_name} was not read within "
-            f"{options.timeout:g} s; nothing was called"
+            f"{options.timeout:g} s; nothing was called; allow more time with --timeout"
         ) from None
     action = _action_named(service, actions, options.action)
     try:
@@ -192,7 +193,8 @@ async def _list_actions(
     for problem in service.problems:
         writer.put(form.problem(ProblemLine(now(), source, problem)))
     if not actions:
-        raise CommandFailed(f"{service.unique_name} has no actions")
+        there = "propchange call with the URL alone lists the services that have actions"
+        raise CommandFailed(f"{service.unique_name} has no actions; {there}")
     for action in actions.values():
         writer.put(form.action(ActionLine(now(), source, action)))
         await writer.room()
@@ -223,7 +225,8 @@ async def _list_services(devices: Sequence[RemoteDevice], writer: Writer, form: 
                 await writer.room()
     if not printed:
         devices_named = ", ".join(device.friendly_name or device.url for device in devices)
-        raise CommandFailed(f"no service of {devices_named} has actions")
+        instead = "propchange watch prints the events of its services"
+        raise CommandFailed(f"no service of {devices_named} has actions; {instead}")
 
 
 def _sources(devices: Sequence[RemoteDevice]) -> dict[RemoteService, Source]:
@@ -274,7 +277,7 @@ def read_arguments(action: Action, words: Iterable[str]) -> dict[str, object]:
         if name not in inputs:
             raise _unknown(f"{action.name} has no argument {shown(name)}", name, inputs)
         if name in values:
-            raise CommandFailed(f"{name} is given twice", status=2)
+            raise CommandFailed(f"{name} is given twice; give it once", status=2)
         try:
             values[name] = inputs[name].variable.data_type.parse(text)
         except ValueError as error:

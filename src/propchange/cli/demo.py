@@ -17,9 +17,9 @@ from propchange import ControlPoint, Device, HostedDevice, Service, StateVariabl
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import Source
+from propchange.cli.names import Names
 from propchange.cli.options import Seconds
 from propchange.cli.output import output
-from propchange.cli.targets import Names
 from propchange.driver.machine import Interfaces
 from propchange.upnp.simulated_services import SimulatedRendering, SimulatedTransport
 from propchange.upnp.standard import ConnectionManager, RenderingControl
@@ -119,12 +119,16 @@ async def _demo(seconds: float | None, *, lan: bool) -> None:
     can reach. Raises CommandFailed if there is no such address."""
     address = Interfaces().default_address() if lan else _LOOPBACK
     if lan and address == _LOOPBACK:
-        raise CommandFailed("this machine has no address that other machines could reach")
+        raise CommandFailed(
+            "this machine has no address that other machines could reach; connect it to a network, "
+            "or leave --lan out"
+        )
     writer, form = output(sys.stdout, json=False)
     printer = EventPrinter(writer, form)
     async with (
         writer,
         contextlib.AsyncExitStack() as running,
+        printer.saying_what_was_closed(),
         ControlPoint(interface=address, tap=printer.tap) as control_point,
     ):
         thermometer, player, sound = Thermometer(), Player(), Sound()

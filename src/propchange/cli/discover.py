@@ -16,6 +16,7 @@ from propchange import ControlPoint, DeviceDescription, PropchangeError, Sightin
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import DeviceLine, now
 from propchange.cli.options import (
+    NO_NETWORK,
     Seconds,
     exclude_option,
     interface_option,
@@ -80,6 +81,10 @@ async def _discover(
         discovery=True, interface=interface, exclude=exclude, limits=_LIMITS
     )
     async with writer, control_point:
+        if not control_point.discovery_links:
+            if seconds:
+                raise CommandFailed(NO_NETWORK)
+            click.echo(f"propchange: {NO_NETWORK}", err=True)
         devices = _Devices(control_point, writer, form)
         await writer.run(devices.see(type), seconds or None)
         await devices.finish()

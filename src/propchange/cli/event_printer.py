@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
 from math import inf
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from propchange import (
     DescriptionError,
     Event,
+    MulticastEvent,
     PropchangeError,
     Request,
     Response,
@@ -24,14 +25,17 @@ from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import (
     DeviceLine,
     DiagnosisLine,
+    EndLine,
     EventLine,
     GrantedFor,
+    MulticastLine,
     ProblemLine,
     Source,
     StatusLine,
     now,
 )
 from propchange.cli.output import LineFormat, Writer
+from propchange.cli.terminal import TerminalLines
 from propchange.core import (
     ForeignSource,
     Granted,
@@ -75,6 +79,7 @@ class EventPrinter:
     """Prints the events and statuses of subscriptions to ``writer`` in ``form``.
 
     ``count``: end after this many events. ``messages``: print each event with its NOTIFY.
+    ``lines_at_end``: the form of the lines after the table.
     Give :meth:`tap` to the control point and call :meth:`run`.
     """
 
@@ -85,9 +90,14 @@ class EventPrinter:
         *,
         count: int | None = None,
         messages: bool = False,
+        lines_at_end: LineFormat | None = None,
     ) -> None:
         self._writer = writer
         self._form = form
+        if lines_at_end is None:
+            assert not isinstance(form, EventTable)
+            lines_at_end = form
+        self._lines_at_end = lines_at_end
         self._left = inf if count is None else count
         self._keep_messages = messages
         self.find_again: FindAgain = _fail
@@ -103,6 +113,8 @@ class EventPrinter:
         # The subscriptions that are printed: until they are granted, and from then on.
         self._asking: dict[Subscription, Source] = {}
         self._sources: dict[SubscriptionRecord, Source] = {}
+        # Granted subscriptions that the control point closes in the end.
+        self._left_to_close: dict[SubscriptionRecord, Source] = {}
         self._granted: set[SubscriptionRecord] = set()
         self._failures: list[tuple[Source, Exception]] = []
         self._refusals: set[tuple[Source | None, str]] = set()
@@ -187,8 +199,15 @@ class EventPrinter:
     def _forget(self, subscription: Subscription) -> None:
         self._asking.pop(subscription, None)
         with contextlib.suppress(RuntimeError):  # not entered
-            self._sources.pop(subscription.record, None)
-            self._granted.discard(subscription.record)
+            record = subscription.record
+            source = self._sources.pop(record, None)
+            if (
+                source is not None
+                and record in self._granted
+                and record.status is not Status.CLOSED
+            ):
+                self._left_to_close[record] = source
+            self._granted.discard(record)
 
     async def _print_entered(self, source: Source, subscription: Subscription) -> None:
         is_lost = False
@@ -315,6 +334,25 @@ class EventPrinter:
             self._kept_bytes -= len(message.body)
         return None if event.merged else message
 
+    # --- the end ---
+
+    @contextlib.asynccontextmanager
+    async def saying_what_was_closed(self) -> AsyncIterator[None]:
+        """Leave it after the control point is closed: prints, on a terminal, the services that it
+        has unsubscribed from, and those whose device did not answer."""
+        try:
+            yield
+        finally:
+            services: dict[tuple[str, str], list[str]] = {}
+            for record, source in self._left_to_close.items():
+                services.setdefault((source.device, record.status_reason), []).append(
+                    source.service
+                )
+            if isinstance(self._lines_at_end, TerminalLines):
+                for (device, reason), names in services.items():
+                    line = EndLine(now(), device, names, reason)
+                    self._writer.put(self._lines_at_end.ended(line))
+
     # --- lines ---
 
     def begin(self, sources: Iterable[Source]) -> None:
@@ -328,11 +366,18 @@ class EventPrinter:
         self._writer.put(line)
 
     def _event(self, source: Source, event: Event) -> None:
-        if not self._left:
-            return
+        if self._left:
+            message = self._take_message(event)
+            self._put_event(self._form.event(EventLine(now(), source, event, message)))
+
+    def multicast(self, source: Source, event: MulticastEvent) -> None:
+        """Print a multicast event. It counts as an event."""
+        if self._left:
+            self._put_event(self._lines_at_end.multicast(MulticastLine(now(), source, event)))
+
+    def _put_event(self, lines: str) -> None:
         self._left -= 1
-        message = self._take_message(event)
-        self._put(self._form.event(EventLine(now(), source, event, message)))
+        self._put(lines)
         if not self._left:
             self.ending()
             self._writer.end()

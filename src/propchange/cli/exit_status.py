@@ -1,18 +1,7 @@
 """Runs the coroutine of a command: signals, exit status, and a line for an error.
 
-========  ==========================================================================
-status    meaning
-========  ==========================================================================
-0         The command did its work, or a signal ended a command that has no other end.
-1         The network or the device prevented it.
-2         The command line is wrong; of ``call`` also: the service has no such action, or the
-          action no such argument or value. Nothing was sent.
-3         The device answered ``call`` with a fault.
-128 + n   Signal n ended a command before its own end (``--count``, ``--seconds``):
-          130 for SIGINT, 143 for SIGTERM.
-========  ==========================================================================
-
-SIGINT (Ctrl-C), SIGTERM and SIGHUP unsubscribe first. A second SIGINT ends the process at once.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP unsubscribe first. A second SIGINT ends the process at once. The
+statuses are those of :data:`.statuses.EXIT_STATUSES`.
 """
 
 from __future__ import annotations
@@ -25,7 +14,12 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from propchange import ActionError, PropchangeError
+from propchange import (
+    ActionError,
+    PropchangeError,
+    SubscriptionRefused,
+    TimedOut,
+)
 from propchange.cli.lines import escape
 
 _SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -36,12 +30,12 @@ _MOST_CHARACTERS = 4_000
 
 
 class CommandFailed(Exception):
-    """The command cannot continue. The message is one line for the user; ``more`` are further
-    lines."""
+    """The command cannot continue. Each of ``lines`` is a line for the user; without any, the
+    output says why."""
 
-    def __init__(self, message: str, *more: str, status: int = 1) -> None:
-        super().__init__(message)
-        self.lines = (message, *more)
+    def __init__(self, *lines: str, status: int = 1) -> None:
+        super().__init__(*lines)
+        self.lines = lines
         self.status = status
 
 
@@ -61,13 +55,27 @@ def run(command: Coroutine[Any, Any, None], *, endless: bool) -> int:
     except KeyboardInterrupt:  # outside of the coroutine
         return 128 + signal.SIGINT
     except (CommandFailed, PropchangeError) as error:
-        lines = error.lines if isinstance(error, CommandFailed) else (str(error),)
+        lines = error.lines if isinstance(error, CommandFailed) else (with_advice(error),)
         text = "".join(f"propchange: {escape(_cut(line))}\n" for line in lines)
         if sys.stderr is not None:
             with contextlib.suppress(OSError):
                 print(text, end="", file=sys.stderr, flush=True)
         return error.status if isinstance(error, CommandFailed) else _status_of(error)
     return 128 + received if received and not endless else 0
+
+
+def with_advice(error: PropchangeError) -> str:
+    """The sentence of ``error``, and what to do."""
+    text = str(error)
+    if isinstance(error, ActionError):
+        advice = "propchange call URL SERVICE lists the actions and the values that they take"
+    elif isinstance(error, SubscriptionRefused):
+        advice = "propchange watch --diagnose says more"
+    elif isinstance(error, TimedOut) or text.startswith("no connection to"):
+        advice = "check that the device is on, and its URL: propchange discover prints the URLs"
+    else:
+        return text
+    return f"{text}; {advice}"
 
 
 def _cut(line: str) -> str:

@@ -58,7 +58,7 @@ class HostOptions(Record):
 
 
 @click.command()
-@click.argument("file", metavar="FILE.toml")
+@click.argument("file", metavar="FILE.toml", type=click.Path())
 @interface_option
 @exclude_option
 @click.option(
@@ -167,13 +167,18 @@ def _device_of(path: str) -> DeviceFile:
             data = file.read(_FILE_BYTES + 1)
         if len(data) > _FILE_BYTES:
             raise CommandFailed(
-                f"{path}: a device file has at most {_FILE_BYTES:,} bytes", status=2
+                f"{path}: a device file has at most {_FILE_BYTES:,} bytes; give a TOML file that "
+                "describes a device",
+                status=2,
             )
         return read_device_file(data.decode("utf-8-sig"))
     except OSError as error:
-        raise CommandFailed(f"cannot read {path}: {error.strerror}", status=2) from error
+        wanted = "give the path of a TOML file that describes a device"
+        raise CommandFailed(f"cannot read {path}: {error.strerror}; {wanted}", status=2) from error
     except UnicodeDecodeError as error:
-        raise CommandFailed(f"{path}: byte {error.start} is not UTF-8", status=2) from error
+        raise CommandFailed(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8", status=2
+        ) from error
     except BadDeviceFile as error:
         problems = [f"{path}: {problem}" for problem in error.problems[:_PROBLEMS_PRINTED]]
         if more := len(error.problems) - len(problems):

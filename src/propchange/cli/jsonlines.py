@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
-from propchange import Diagnosis
+from propchange import Diagnosis, Event, MulticastEvent
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
@@ -17,6 +17,7 @@ from propchange.cli.lines import (
     EventLine,
     FaultLine,
     HostedLine,
+    MulticastLine,
     ProblemLine,
     ServiceLine,
     Source,
@@ -40,13 +41,7 @@ class JSONLines:
 
     def event(self, line: EventLine) -> str:
         """One object for the whole event message."""
-        event, raw = line.event, self._raw
-        changes: dict[str, object] = {}
-        earlier: dict[str, list[object]] = {}
-        for name, change in named_changes(event, raw=raw):
-            if name in changes:
-                earlier.setdefault(name, []).append(changes[name])
-            changes[name] = change.text if raw else plain_value(change)
+        event = line.event
         return _object(
             line.time,
             "event",
@@ -56,9 +51,30 @@ class JSONLines:
             initial=event.is_initial,
             merged=event.merged,
             left_out=event.left_out,
-            changes=changes,
-            **({"earlier": earlier} if earlier else {}),
+            **self._changes(event),
         )
+
+    def multicast(self, line: MulticastLine) -> str:
+        """One object for the whole multicast event."""
+        event = line.event
+        return _object(
+            line.time,
+            "multicast",
+            line.source,
+            level=event.level,
+            seq=event.seq,
+            merged=event.merged,
+            **self._changes(event),
+        )
+
+    def _changes(self, event: Event | MulticastEvent) -> dict[str, object]:
+        changes: dict[str, object] = {}
+        earlier: dict[str, list[object]] = {}
+        for name, change in named_changes(event, raw=self._raw):
+            if name in changes:
+                earlier.setdefault(name, []).append(changes[name])
+            changes[name] = change.text if self._raw else plain_value(change)
+        return {"changes": changes, **({"earlier": earlier} if earlier else {})}
 
     def status(self, line: StatusLine) -> str:
         """One object for the status."""

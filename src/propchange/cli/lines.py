@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from propchange import (
     DeviceDescription,
     Diagnosis,
     Event,
+    MulticastEvent,
     Request,
     Sighting,
 )
@@ -50,6 +51,14 @@ class EventLine(NamedTuple):
     message: Request | None = None
 
 
+class MulticastLine(NamedTuple):
+    """A multicast event."""
+
+    time: datetime
+    source: Source
+    event: MulticastEvent
+
+
 class GrantedFor(NamedTuple):
     """A grant or a renewal. ``duration`` is in seconds, ``until`` is the time of its end; both are
     None if it is infinite."""
@@ -70,6 +79,16 @@ class StatusLine(NamedTuple):
     reason: str
     grant: GrantedFor | None = None
     cause: str = ""
+
+
+class EndLine(NamedTuple):
+    """The subscriptions to the services ``names`` of ``device`` were closed at the end of the
+    command. ``reason`` is "unsubscribed", or what the device answered to UNSUBSCRIBE."""
+
+    time: datetime
+    device: str
+    names: Sequence[str]
+    reason: str
 
 
 class ProblemLine(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from propchange import ControlPoint
+from propchange.cli.completion import complete_interface
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import escape
 from propchange.driver.chosen_addresses import ChosenAddresses
@@ -37,13 +38,17 @@ class Seconds(click.FloatRange):
 
 
 interface_option = click.option(
-    "--interface", metavar="I", help="Use this interface only: a name or an address."
+    "--interface",
+    metavar="I",
+    shell_complete=complete_interface,
+    help="Use this interface only: a name or an address.",
 )
 
 exclude_option = click.option(
     "--exclude",
     multiple=True,
     metavar="I",
+    shell_complete=complete_interface,
     help="Do not use the interface with this name. Can be repeated.",
 )
 
@@ -73,14 +78,18 @@ def make_control_point(
     return made
 
 
+NO_NETWORK = (
+    "no device can be found: no interface of this machine has an address from which multicast can "
+    "be sent; connect this machine to a network, or give the URL of a device to watch or call"
+)
+"""The sentence for a search that reaches no network."""
+
+
 def nothing_found(seconds: float, type: str | None, addresses: tuple[str, ...]) -> str:
     """Why no device was found within ``seconds``, from ``addresses``. 0 seconds: without a
     limit."""
     if not addresses:
-        return (
-            "no device can be found: no interface of this machine has an address from which "
-            "multicast can be sent"
-        )
+        return NO_NETWORK
     device = "no device" if type is None else f"no device with the type {type}"
     within = f" within {seconds:g} s" if seconds else ""
     return (

@@ -121,7 +121,7 @@ class Writer:
         """Raise CommandFailed if the stream could not be written. If its reader has gone, that is
         no failure."""
         if self._failure is not None:
-            raise CommandFailed(f"cannot write the output: {self._failure.strerror}")
+            raise CommandFailed(unwritable(self._failure))
 
     async def run(self, work: Coroutine[Any, Any, None], seconds: float | None = None) -> None:
         """Run ``work`` until it ends, :attr:`ended` is set or ``seconds`` have passed. Raises what
@@ -196,6 +196,11 @@ class Writer:
     def _in_loop(self, callback: Callable[..., object], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def unwritable(error: OSError) -> str:
+    """The sentence for output that cannot be written."""
+    return f"cannot write the output: {error.strerror}; write it to another place"
 
 
 def write_whole(stream: TextIO, text: str, *, encoding: str | None = None) -> None:

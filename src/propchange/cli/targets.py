@@ -21,12 +21,16 @@ from propchange import (
     RemoteService,
     Sighting,
     SightingKind,
+    Subscription,
     SubscriptionRefused,
     TimedOut,
 )
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.exit_status import CommandFailed
 from propchange.cli.lines import Source
+from propchange.cli.multicast_printing import print_multicast
+from propchange.cli.names import Names
+from propchange.cli.options import NO_NETWORK
 from propchange.core.record import Record
 from propchange.core.wire.messages import Endpoint
 from propchange.core.wire.urls import scoped
@@ -39,8 +43,10 @@ _MORE_SECONDS = 1.0
 """Seconds after the first root device of an address in which others may announce themselves."""
 
 _SILENT_SECONDS = 3.0
-"""Seconds of the first search for a target after which the search is printed. A device on the
-network has answered by then."""
+"""Seconds of a search after which it is printed. A device on the network has answered by then."""
+
+_WATCH_SILENT_SECONDS = 0.5
+"""The same for ``watch``, which goes on without an end."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 """Seconds between attempts to find a target, with ``--wait``. The first wait is doubled up to the
@@ -79,30 +85,6 @@ class Target(Record):
         return Source(parts.netloc, path or "/")
 
 
-class Names:
-    """The names of devices and services in the output. Two devices with one friendlyName also show
-    their UDN. Services with one short name show their serviceIds or UDNs."""
-
-    def __init__(self) -> None:
-        self._devices: dict[str, str] = {}
-
-    def of(self, device: RemoteDevice) -> dict[RemoteService, Source]:
-        """The name of each service of ``device``."""
-        name = self.of_device(device).device
-        return {
-            service: Source(name, service.unique_name, service.description.udn, service.service_id)
-            for service in device.services
-        }
-
-    def of_device(self, device: RemoteDevice) -> Source:
-        """The name of ``device`` itself."""
-        name = device.friendly_name or device.udn or device.url
-        identity = device.udn or device.url
-        if self._devices.setdefault(name, identity) != identity:
-            name = f"{name} {identity}"
-        return Source(name, "", device.udn)
-
-
 @dataclass(slots=True, eq=False, repr=False)
 class _Waiting(Record):
     """The wait before the next attempt to find a target, and the reason that was printed last."""
@@ -117,7 +99,8 @@ class Finding:
 
     A URL that has no description is an event URL if a SUBSCRIBE to it is granted. A device that is
     starting may answer anything at the URL of its description. So with ``wait``, a URL that is
-    neither is read again."""
+    neither is read again. ``minimum_interval`` is that of the subscriptions; ``multicast``: print
+    the multicast events of the devices too."""
 
     def __init__(
         self,
@@ -126,11 +109,15 @@ class Finding:
         *,
         wait: bool | None,
         printer: EventPrinter | None = None,
+        minimum_interval: float | None = None,
+        multicast: bool = False,
     ) -> None:
         self._control_point = control_point
         self._services = services
         self._wait = wait
         self._printer = printer
+        self._minimum_interval = minimum_interval
+        self._multicast = multicast
         self._names = Names()
         self._waiting: dict[Source, _Waiting] = {}
         # The targets that are tried as event URLs, and the errors of reading them as descriptions.
@@ -155,7 +142,9 @@ class Finding:
                     if is_read and not isinstance(error, NoDocument) and self._printer is not None:
                         said = f"{error}; so it is taken as an event URL"
                         self._printer.problem(target.source, said)
-                    subscription = self._control_point.subscribe_url(target.text, wait=True)
+                    subscription = self._control_point.subscribe_url(
+                        target.text, wait=True, minimum_interval=self._minimum_interval
+                    )
                     return [(target.source, subscription)]
                 if not waits:
                     raise
@@ -172,7 +161,7 @@ class Finding:
             tried = f"SUBSCRIBE was answered with {error.status}"
         neither = (
             f"{target.text} is neither the URL of a device description ({no_description}) nor an "
-            f"event URL ({tried})"
+            f"event URL ({tried}); propchange discover prints the URLs of descriptions"
         )
         if not self._waits(target):
             raise CommandFailed(neither) from error
@@ -224,43 +213,61 @@ class Finding:
         # Later searches print why the one before has failed.
         if self._printer is not None and target.source not in self._waiting:
             say = partial(self._printer.status, target.source, "waiting")
-        devices = await find_devices(self._control_point, target, say)
+        devices = await find_devices(self._control_point, target, say, silent=_WATCH_SILENT_SECONDS)
         wanted: Wanted = []
         for device in devices:
             sources = self._names.of(device)
             wanted += [
-                (sources[service], service.subscribe(wait=not persistent))
+                (sources[service], self._subscription(service, wait=not persistent))
                 for service in chosen(device, self._services)
             ]
             if self._printer is not None:
+                named = self._names.of_device(device)
                 for problem in device.description.problems:
-                    self._printer.problem(self._names.of_device(device), problem)
+                    self._printer.problem(named, problem)
+                if self._multicast:
+                    events = device.multicast_events()
+                    self._printer.start(print_multicast(self._printer, events, named))
         return wanted
+
+    def _subscription(self, service: RemoteService, *, wait: bool) -> Subscription:
+        return service.subscribe(wait=wait, minimum_interval=self._minimum_interval)
 
 
 async def find_devices(
-    control_point: ControlPoint, target: Target, say: Callable[[str], None] | None = None
+    control_point: ControlPoint,
+    target: Target,
+    say: Callable[[str], None] | None = None,
+    *,
+    silent: float = _SILENT_SECONDS,
 ) -> list[RemoteDevice]:
     """The root devices of ``target``: one, or for host:port all at this address. ``say`` is called
-    with a sentence if the search takes long.
+    with a sentence if nothing was found in ``silent`` seconds.
 
     Raises ValueError for a text that is no target, and as ``ControlPoint.device``."""
     if not target.is_searched or say is None:
         return await _devices(control_point, target)
-    saying = asyncio.create_task(_say_searching(control_point, say))
+    saying = asyncio.create_task(_say_searching(control_point, say, silent))
     try:
-        return await _devices(control_point, target)
+        return await _devices(control_point, target, saying.cancel)
     finally:
         saying.cancel()
 
 
-async def _say_searching(control_point: ControlPoint, say: Callable[[str], None]) -> None:
-    await asyncio.sleep(_SILENT_SECONDS)
+async def _say_searching(
+    control_point: ControlPoint, say: Callable[[str], None], silent: float
+) -> None:
     links = ", ".join(control_point.discovery_links)
-    say(f"not heard of yet; it is searched for (from {links or 'no address'})")
+    if not links:
+        say(NO_NETWORK)
+        return
+    await asyncio.sleep(silent)
+    say(f"searching for it from {links}; it has not answered yet")
 
 
-async def _devices(control_point: ControlPoint, target: Target) -> list[RemoteDevice]:
+async def _devices(
+    control_point: ControlPoint, target: Target, found_one: Callable[[], object] = lambda: None
+) -> list[RemoteDevice]:
     if target.is_udn:
         return [await control_point.device(udn=target.text)]
     if not target.is_authority:
@@ -278,6 +285,7 @@ async def _devices(control_point: ControlPoint, target: Target) -> list[RemoteDe
                 at = any(_is_at(wanted, each) for each in sighting.locations)
                 if sighting.kind is not SightingKind.GONE and at:
                     if not found:
+                        found_one()
                         limit.reschedule(asyncio.get_running_loop().time() + _MORE_SECONDS)
                     found[sighting.udn] = sighting
     if not found:

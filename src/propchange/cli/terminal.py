@@ -4,7 +4,7 @@ terminal has colours."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TextIO
 
@@ -12,16 +12,18 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from propchange import Cause, Request, SightingKind, StateVariable
+from propchange import Cause, Diagnosis, Request, SightingKind, StateVariable
 from propchange.cli.lines import (
     ActionLine,
     AnswerLine,
     CalledLine,
     DeviceLine,
     DiagnosisLine,
+    EndLine,
     EventLine,
     FaultLine,
     HostedLine,
+    MulticastLine,
     ProblemLine,
     ServiceLine,
     Source,
@@ -84,6 +86,23 @@ class TerminalLines:
 
     def event(self, line: EventLine) -> str:
         """One line per variable. Only the first line has time, device, service and SEQ."""
+        event = line.event
+        mark = "  initial" if event.is_initial else ""
+        if event.merged:
+            mark += f"  {event.merged + 1} events in one"
+        if event.left_out:
+            mark += f"  {event.left_out} values left out"
+        return self._event(line, mark, line.message)
+
+    def multicast(self, line: MulticastLine) -> str:
+        """The lines for a multicast event, with its level."""
+        merged = line.event.merged
+        several = f"  {merged + 1} events in one" if merged else ""
+        return self._event(line, f"  multicast {escape(line.event.level)}{several}")
+
+    def _event(
+        self, line: EventLine | MulticastLine, mark_of_all: str, message: Request | None = None
+    ) -> str:
         event, raw = line.event, self._raw
         named = [(escape(name), change) for name, change in named_changes(event, raw=raw)]
         for name, _ in named:
@@ -92,12 +111,7 @@ class TerminalLines:
         start.append(f"  {'-' if event.seq is None else event.seq:>3}", "cyan")
         lines = [start, *(Text(" " * start.cell_len) for _ in named[1:])]
         marks = [""] * len(lines)
-        if event.is_initial:
-            marks[0] += "  initial"
-        if event.merged:
-            marks[0] += f"  {event.merged + 1} events in one"
-        if event.left_out:
-            marks[0] += f"  {event.left_out} values left out"
+        marks[0] = mark_of_all
         for index, (name, change) in enumerate(named):
             text = lines[index].append(f"  {self._padded('variable', name)}", "bold").append("  ")
             value = change.text if raw else plain_value(change)
@@ -111,7 +125,7 @@ class TerminalLines:
             text.append_text(self._cut(shown, text.cell_len + cell_len(mark))).append(mark, "dim")
         if not named:
             start.append(f"  no variables{marks[0]}", "dim")
-        return self._rendered([*_message_lines(line.message), *lines])
+        return self._rendered([*_message_lines(message), *lines])
 
     def status(self, line: StatusLine) -> str:
         """The line for a status. "active" has a line only after "deaf", and if no event is owed;
@@ -135,6 +149,13 @@ class TerminalLines:
             text.append(f" ({escape(line.reason)})", "dim")
         return self._rendered(self._sentence(line.time, line.source, text))
 
+    def ended(self, line: EndLine) -> str:
+        """The line for subscriptions that were closed at the end."""
+        style = "green" if line.reason == "unsubscribed" else "yellow"
+        text = Text(escape(line.reason), style)
+        text.append(f": {escape(', '.join(line.names))}", "default")
+        return self._rendered(self._sentence(line.time, Source(line.device, ""), text))
+
     def problem(self, line: ProblemLine) -> str:
         """The line for a problem of a device."""
         text = Text("problem", "yellow").append(f": {escape(line.problem)}", "default")
@@ -151,6 +172,42 @@ class TerminalLines:
             for name, fact in facts
         ]
         return self._rendered([*self._sentence(line.time, line.source, text), *below])
+
+    def diagnoses(self, lines: Sequence[DiagnosisLine]) -> str:
+        """The verdicts on the services of one target, and the facts below them. Services with one
+        verdict are named together. Facts that are the same for all services are shown once."""
+        services: dict[tuple[str, str, str], list[str]] = {}
+        for line in lines:
+            key = (line.source.device, line.diagnosis.verdict.value, str(line.diagnosis))
+            services.setdefault(key, []).append(line.source.service)
+        well = {line.diagnosis.verdict.value for line in lines if line.diagnosis.well}
+        shown: list[Text] = []
+        for (device, verdict, words), names in services.items():
+            head = Text.assemble((escape(device), "magenta"), " ")
+            head.append(escape(", ".join(names)), "blue").append(": ")
+            shown.append(head.append(verdict, "green" if verdict in well else "bold red"))
+            shown += self._hanging(Text("    "), Text(escape(words)))
+        of_each = [(line.source.service, _facts_beside(line.diagnosis)) for line in lines]
+        of_all = [
+            fact
+            for fact in (of_each[0][1] if of_each else ())
+            if all(fact in facts for _, facts in of_each)
+        ]
+        shown += self._facts("facts", of_all)
+        for name, facts in of_each:
+            shown += self._facts(
+                f"facts of {escape(name)}", [fact for fact in facts if fact not in of_all]
+            )
+        return self._rendered(shown)
+
+    def _facts(self, heading: str, facts: Sequence[tuple[str, str]]) -> list[Text]:
+        if not facts:
+            return []
+        width = max(len(name) for name, _ in facts)
+        lines = [Text(heading, "dim")]
+        for name, fact in facts:
+            lines += self._hanging(Text(f"    {name:{width}}  ", "dim"), Text(escape(fact)))
+        return lines
 
     def device(self, line: DeviceLine) -> str:
         """A line with name and type. Below it, indented: the description's URL, the UDN, the
@@ -292,6 +349,12 @@ class TerminalLines:
         with self._console.capture() as capture:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
         return capture.get()
+
+
+def _facts_beside(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """The facts of ``diagnosis`` without those that its sentence has."""
+    said = escape(str(diagnosis))
+    return [fact for fact in diagnosis.facts.lines() if len(fact[1]) < 40 or fact[1] not in said]
 
 
 def _wrapped(text: Text, room: int) -> list[Text]:

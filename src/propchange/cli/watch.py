@@ -17,8 +17,9 @@ from propchange.cli.event_printer import EventPrinter
 from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
-from propchange.cli.lines import DiagnosisLine, Source, escape, now
+from propchange.cli.lines import DiagnosisLine, Source, now
 from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
+from propchange.cli.multicast_printing import print_multicast
 from propchange.cli.options import (
     Seconds,
     exclude_option,
@@ -27,7 +28,7 @@ from propchange.cli.options import (
     nothing_found,
     wanted_type,
 )
-from propchange.cli.output import output, write_whole
+from propchange.cli.output import LineFormat, output, unwritable, write_whole
 from propchange.cli.screen import Screen, can_draw
 from propchange.cli.targets import Finding, Target
 from propchange.cli.terminal import TerminalLines
@@ -59,8 +60,11 @@ class WatchOptions(Record):
     port: Sequence[int] | None
     callback_host: str | None
     callback_port: int | None
+    callback_url: str | None
     duration: int
     metrics_port: MetricsAddress | None
+    minimum_interval: float | None
+    multicast: bool
 
 
 def _ports(text: str) -> Sequence[int]:
@@ -80,7 +84,7 @@ def _ports(text: str) -> Sequence[int]:
     "--all",
     is_flag=True,
     help="Watch all devices on the network, as they come and go. On a terminal this is a table; "
-    "with --full or --raw, lines as for a URL.",
+    "with --full, --raw or --multicast, lines as for a URL.",
 )
 @click.option(
     "--type",
@@ -143,6 +147,24 @@ def _ports(text: str) -> Sequence[int]:
     "given.",
 )
 @click.option(
+    "--callback-url",
+    metavar="URL",
+    help="Let devices send events to this URL, which a web server or a proxy passes on to --port. "
+    "{token} in it stands for a secret of each subscription.",
+)
+@click.option(
+    "--minimum-interval",
+    metavar="S",
+    type=Seconds(min_open=True),
+    help="Print an event of a service at most once in this many seconds. Those between are merged "
+    "into the next one.",
+)
+@click.option(
+    "--multicast",
+    is_flag=True,
+    help="Print the events that devices send by multicast too.",
+)
+@click.option(
     "--duration",
     metavar="S",
     type=click.IntRange(1, 31_536_000),  # a year
@@ -203,10 +225,22 @@ async def _watch(options: WatchOptions) -> None:
     messages = options.raw and isinstance(form, TerminalLines)
     targets = list(map(Target, dict.fromkeys(options.targets)))
     printer = EventPrinter(writer, form, count=options.count, messages=messages)
-    searches = any(target.is_searched for target in targets) or None
+    searches = options.multicast or any(target.is_searched for target in targets) or None
     running = _control_point(options, discovery=searches, tap=printer.tap)
-    async with metrics_served(options.metrics_port, running), writer, running as control_point:
-        finding = Finding(control_point, options.services, wait=options.wait, printer=printer)
+    async with (
+        metrics_served(options.metrics_port, running),
+        writer,
+        printer.saying_what_was_closed(),
+        running as control_point,
+    ):
+        finding = Finding(
+            control_point,
+            options.services,
+            wait=options.wait,
+            printer=printer,
+            minimum_interval=options.minimum_interval,
+            multicast=options.multicast,
+        )
         printer.find_again = finding.find_again
         wanted = [(target.source, finding.find(target)) for target in targets]
         await printer.run(wanted, options.seconds)
@@ -220,22 +254,30 @@ async def _watch_all(options: WatchOptions) -> None:
     user."""
     writer, form = output(sys.stdout, json=options.json, raw=options.raw, full=options.full)
     table = None
-    if isinstance(form, TerminalLines) and not (options.raw or options.full):
+    lines_wanted = options.raw or options.full or options.multicast
+    if isinstance(form, TerminalLines) and not lines_wanted:
         table = EventTable() if can_draw(sys.stdout) else None
     printer = EventPrinter(
         writer,
         form if table is None else table,
         count=options.count,
         messages=options.raw and isinstance(form, TerminalLines),
+        lines_at_end=form,
     )
     running = _control_point(options, discovery=True, tap=printer.tap)
-    async with metrics_served(options.metrics_port, running), writer, running as control_point:
+    async with (
+        metrics_served(options.metrics_port, running),
+        writer,
+        printer.saying_what_was_closed(),
+        running as control_point,
+    ):
         all_devices = WatchAll(
             control_point,
             printer,
             type=options.type,
             services=options.services,
             expect=table.expect if table is not None else None,
+            minimum_interval=options.minimum_interval,
         )
         links = control_point.discovery_links
 
@@ -245,11 +287,15 @@ async def _watch_all(options: WatchOptions) -> None:
             )
 
         async def say_nothing() -> None:
-            await asyncio.sleep(_NOTHING_SECONDS)
+            if links:
+                await asyncio.sleep(_NOTHING_SECONDS)
             if reason := nothing(_NOTHING_SECONDS):
                 printer.status(None, "waiting", reason)
 
         works = [all_devices.watch(), say_nothing()]
+        if options.multicast:
+            events = control_point.multicast_events(options.type)
+            works.append(print_multicast(printer, events))
         if table is None:
             await printer.run_with(works, options.seconds)
         else:
@@ -270,6 +316,7 @@ def _control_point(
         port=options.port or options.callback_port or 0,
         callback_host=options.callback_host and options.callback_host.strip("[]"),
         callback_port=options.callback_port,
+        callback_url=options.callback_url,
         duration=options.duration,
         interface=options.interface,
         exclude=options.exclude,
@@ -288,7 +335,7 @@ async def _diagnose(options: WatchOptions) -> None:
         finding = Finding(control_point, options.services, wait=False)
         found = await asyncio.gather(*(_diagnose_target(finding, each) for each in targets))
     _, form = output(sys.stdout, json=options.json)
-    write_diagnoses(sys.stdout, found, as_json=isinstance(form, JSONLines))
+    write_diagnoses(sys.stdout, found, form)
 
 
 async def _diagnose_target(finding: Finding, target: Target) -> Diagnosed:
@@ -324,23 +371,28 @@ class Diagnosed(NamedTuple):
     lines: Sequence[DiagnosisLine]
 
 
-def write_diagnoses(stream: TextIO | None, found: Sequence[Diagnosed], *, as_json: bool) -> None:
-    """Write the facts and verdicts to ``stream``: lines for people, or one JSON object for each
+def write_diagnoses(stream: TextIO | None, found: Sequence[Diagnosed], form: LineFormat) -> None:
+    """Write the verdicts and facts to ``stream``: lines for people, or one JSON object for each
     target.
 
-    Raises CommandFailed after that, with the first diagnosis that is not well; also if ``stream``
-    cannot be written."""
+    Raises CommandFailed after that if a diagnosis is not well: with the first such one, or without
+    a sentence if the lines for people have it. Raises it also if ``stream`` cannot be written."""
     lines = [line for each in found for line in each.lines]
     bad = [line for line in lines if not line.diagnosis.well]
-    text = "".join(map(_as_json, found) if as_json else map(_as_lines, lines))
+    if isinstance(form, JSONLines):
+        text, encoding = "".join(map(_as_json, found)), "utf-8"
+    else:
+        text, encoding = "\n".join(form.diagnoses(each.lines) for each in found), None
     if stream is not None:
         try:
-            write_whole(stream, text, encoding="utf-8" if as_json else None)
+            write_whole(stream, text, encoding=encoding)
         except OSError as error:
-            raise CommandFailed(f"cannot write the output: {error.strerror}") from error
-    if bad:
+            raise CommandFailed(unwritable(error)) from error
+    if bad and isinstance(form, JSONLines):
         of = f"{bad[0].source.service}: " if len(lines) > 1 else ""
         raise CommandFailed(f"{of}{bad[0].diagnosis}")
+    if bad:
+        raise CommandFailed
 
 
 def _as_json(found: Diagnosed) -> str:
@@ -353,13 +405,3 @@ def _as_json(found: Diagnosed) -> str:
     ]
     well = all(line.diagnosis.well for line in found.lines)
     return json_line({"url": found.url, "well": well, "services": services})
-
-
-def _as_lines(each: DiagnosisLine) -> str:
-    facts = [*each.diagnosis.facts.lines(), ("verdict", each.diagnosis.verdict.value)]
-    if each.diagnosis.well:
-        facts.append(("", str(each.diagnosis)))
-    width = max(len(name) for name, _ in facts)
-    lines = [f"{each.source.device} {each.source.service}"]
-    lines += [f"  {name:{width}}  {fact}" for name, fact in facts]
-    return "".join(f"{escape(line)}\n" for line in lines)

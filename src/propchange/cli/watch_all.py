@@ -18,7 +18,7 @@ from propchange import (
 from propchange.asyncio.device_watching import DeviceWatching, FoundService
 from propchange.cli.event_printer import EventPrinter, Wanted
 from propchange.cli.lines import DeviceLine, Source, now
-from propchange.cli.targets import Names
+from propchange.cli.names import Names
 
 _NAMES_KEPT = 4_096
 """Devices whose names are remembered, so that devices of the same name are told apart. Above that,
@@ -28,9 +28,9 @@ all names are forgotten. Bounds the memory for devices that come and go without 
 class WatchAll:
     """Watches all devices that ``control_point`` sees, and prints them by ``printer``.
 
-    ``type`` and ``services`` are those of :class:`.DeviceWatching`. ``expect`` is called with the
-    names of services before they are subscribed to. Run :meth:`watch` by
-    ``EventPrinter.run_with``.
+    ``type``, ``services`` and ``minimum_interval`` are those of :class:`.DeviceWatching`.
+    ``expect`` is called with the names of services before they are subscribed to. Run
+    :meth:`watch` by ``EventPrinter.run_with``.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class WatchAll:
         type: str | None = None,
         services: Sequence[str] = (),
         expect: Callable[[Iterable[Source], datetime], object] | None = None,
+        minimum_interval: float | None = None,
     ) -> None:
         self._printer = printer
         self._expect = expect
@@ -48,7 +49,13 @@ class WatchAll:
         self._named = 0
         self._sources: dict[FoundService, Source] = {}
         self._found: dict[Source, FoundService] = {}
-        self.watching = DeviceWatching(control_point, self, type=type, services=services)
+        self.watching = DeviceWatching(
+            control_point,
+            self,
+            type=type,
+            services=services,
+            minimum_interval=minimum_interval,
+        )
         printer.find_again = self._find_again
 
     async def watch(self) -> None:

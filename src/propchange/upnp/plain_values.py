@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from propchange.core.multicast.reception import MulticastEvent
 from propchange.core.subscriber.events import Change, Event
 
 
-def named_changes(event: Event, *, raw: bool = False) -> Iterator[tuple[str, Change]]:
+def named_changes(
+    event: Event | MulticastEvent, *, raw: bool = False
+) -> Iterator[tuple[str, Change]]:
     """The changes of ``event``, each with its name in the output.
 
     The name is that of the variable. A change in a LastChange has its instance and channel too,

@@ -1206,14 +1206,19 @@ def test_closing_gives_the_sid_back_and_waits_two_seconds_at_most(answered) -> N
     point.protocol.unsubscribe(record, point.now)
     assert point.requests() == []
     assert point.outcomes() == []
+    reason = "the device did not answer UNSUBSCRIBE"
     if answered == "failed":
-        point.fail(request)
+        point.fail(request, "broken")
+        reason += ": broken"
     elif answered == "not at all":
         assert point.deadline() == 2
         point.at(2)
     else:
         point.answer(request, int(answered), sid=None)
-    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, "closed")]
+        reason = "unsubscribed"
+        if answered != "200":
+            reason = f"the device answered UNSUBSCRIBE with {answered}"
+    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, reason)]
     assert record.state is S.CLOSED
     assert_nothing_is_left(point)
     assert point.notify(record, 2, path=path) == 412
@@ -1240,7 +1245,8 @@ def test_closing_while_a_renewal_is_under_way_closes_all_the_same(outcome) -> No
     assert record.state is S.CLOSING
     assert point.request(RequestKind.UNSUBSCRIBE).sid == "uuid:1"
     point.at(52)
-    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, "closed")]
+    reason = "the device did not answer UNSUBSCRIBE"
+    assert point.outcomes() == [StatusChange(record, Status.CLOSED, Cause.CLOSED, reason)]
     assert_nothing_is_left(point)
 
 

@@ -201,9 +201,12 @@ class Facts(Record):
             ago = "" if connected_ago is None else f", the last {_ago_in_words(connected_ago)}"
             connections = f"{self.connections or 'none'}{ago}"
         came = "none" if self.last_event_ago is None else _ago_in_words(self.last_event_ago)
+        status = self.status.value
+        if self.reason and self.reason != subscribe:
+            status += f": {self.reason}"
         lines: tuple[tuple[str, object], ...] = (
             ("event URL", self.event_url),
-            ("status", f"{self.status.value}: {self.reason}" if self.reason else self.status.value),
+            ("status", status),
             ("device", self.device),
             ("connecting to the device", self.device_probe),
             ("SUBSCRIBE", subscribe),

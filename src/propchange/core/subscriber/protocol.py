@@ -45,6 +45,8 @@ _S, _I = SubscriberState, SubscriberInput
 
 _CAUSES = {Failure.DESCRIPTION: Cause.DESCRIPTION, Failure.SHORTAGE: Cause.SHORTAGE}
 
+_UNANSWERED = "the device did not answer UNSUBSCRIBE"
+
 
 class SubscriberProtocol:
     """One listener, many subscriptions (UDA 2.0 §4.1.2 to §4.3.2).
@@ -216,7 +218,8 @@ class SubscriberProtocol:
             return
         if record.state in GRANTED:
             record.move(_I.UNSUBSCRIBE_SENT)
-        self._close(record, _I.UNSUBSCRIBED if record.state is _S.CLOSING else _I.DROPPED)
+        closing = record.state is _S.CLOSING
+        self._close(record, *((_I.UNSUBSCRIBED, _UNANSWERED) if closing else (_I.DROPPED,)))
 
     # --- requests ---
 
@@ -249,7 +252,8 @@ class SubscriberProtocol:
         self._requests.end(request, now)
         record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
-            self._unsubscribed(request, now)
+            words = f"the device answered UNSUBSCRIBE with {response.status}"
+            self._unsubscribed(request, now, "unsubscribed" if response.status == 200 else words)
             return
         if self._requests.outstanding.get(record) is not request:
             self._checks.outdated(request, now)
@@ -279,7 +283,7 @@ class SubscriberProtocol:
     def _failed(self, request: OutgoingRequest, reason: str, now: float, failure: Failure) -> None:
         record = request.subscription
         if request.kind is RequestKind.UNSUBSCRIBE:
-            self._unsubscribed(request, now)
+            self._unsubscribed(request, now, f"{_UNANSWERED}: {reason}")
             return
         if self._requests.outstanding.get(record) is not request:
             self._checks.outdated(request, now)
@@ -534,7 +538,7 @@ class SubscriberProtocol:
                 # The runtime still works on the request, and ends it later.
                 self._failed(request, "no answer in time", now, Failure.SILENCE)
             else:
-                self._close(record, _I.UNSUBSCRIBED)
+                self._close(record, _I.UNSUBSCRIBED, _UNANSWERED)
 
     def next_deadline(self) -> float | None:
         """The latest time to call :meth:`handle_deadline`; None: there is no deadline."""
@@ -577,14 +581,16 @@ class SubscriberProtocol:
 
     # --- the end ---
 
-    def _unsubscribed(self, request: OutgoingRequest, now: float) -> None:
+    def _unsubscribed(self, request: OutgoingRequest, now: float, reason: str) -> None:
         self._requests.unsubscribed(request, now)
         record = request.subscription
         # An UNSUBSCRIBE of an earlier SID does not end the subscription.
         if record.state is _S.CLOSING and request.sid == record.sid:
-            self._close(record, _I.UNSUBSCRIBED)
+            self._close(record, _I.UNSUBSCRIBED, reason)
 
-    def _close(self, record: SubscriptionRecord, given: SubscriberInput) -> None:
+    def _close(
+        self, record: SubscriptionRecord, given: SubscriberInput, reason: str = "closed"
+    ) -> None:
         record.move(given)
         self.polling.forget(record)
         self._requests.forget(record)
@@ -593,6 +599,6 @@ class SubscriberProtocol:
         self._timers.clear_all(record)
         del self._records[record]
         self._checks.forget(record.device)
-        self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, "closed")
+        self._outcomes.change_status(record, Status.CLOSED, Cause.CLOSED, reason)
         self._outcomes.pace.forget(record)
         self.counts.close(record)

@@ -1,0 +1,36 @@
+"""The exit statuses and the environment variables of the command, for its help and its manual."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXIT_STATUSES: Final = (
+    ("0", "The command did its work, or a signal ended a command that has no other end."),
+    (
+        "1",
+        (
+            "The network, the device or this machine prevented it: no device was found, no service "
+            "can be subscribed to, no events arrive (watch --diagnose), the output cannot be "
+            "written."
+        ),
+    ),
+    (
+        "2",
+        (
+            "The command line or a file on it is wrong; of call also: the device has no such "
+            "service, action, argument or value. Nothing was sent."
+        ),
+    ),
+    ("3", "The device answered call with a fault."),
+    ("130", "Ctrl-C (SIGINT) ended a command before its own end, such as --count or --seconds."),
+    ("143", "The same with SIGTERM; 129 with SIGHUP."),
+)
+"""Each exit status, and what it means."""
+
+ENVIRONMENT: Final = (
+    ("NO_COLOR", "If it is set and not empty, nothing is printed in colour."),
+    ("FORCE_COLOR", "If it is set and not empty, a terminal gets colours that TERM denies."),
+    ("TERM", "With dumb or unknown, watch --all prints lines instead of a table, without colours."),
+    ("COLUMNS", "The width of the lines for people, instead of the width of the terminal."),
+)
+"""Each environment variable that the command reads, and what it does."""
