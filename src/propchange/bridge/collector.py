@@ -1,0 +1,297 @@
+"""One collector: its lease, the devices that it owns, and what it writes for them.
+
+Does no I/O and reads no clock. The program gives it what it sees on the network and what the store
+shows, performs :meth:`Collector.operations`, and gives back the answers. It takes
+:meth:`Collector.outcomes`: which devices to subscribe to.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from propchange.bridge.claims import Claims, Dropped, Forgotten, Taken
+from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, CollectorLimits
+from propchange.bridge.leases import NEVER, Lease, LeaseValue, Neighbours
+from propchange.bridge.shared_state import (
+    Chain,
+    ServiceOutput,
+    WaitingEvent,
+    WaitingTotals,
+    characters_of,
+)
+from propchange.bridge.store import Answer, Operation, Place
+
+
+class Collector:
+    """The collector ``name``. ``session`` is a random text, new with each start. Collectors with
+    one ``segment`` share the devices that they see."""
+
+    def __init__(
+        self,
+        name: str,
+        session: str,
+        *,
+        segment: str = "",
+        limits: CollectorLimits = DEFAULT_COLLECTOR_LIMITS,
+    ) -> None:
+        self.name = name
+        self.session = session
+        self.limits = limits
+        self.totals = WaitingTotals()
+        self.lease = Lease(name, LeaseValue(session, segment), limits)
+        self.neighbours = Neighbours(name, limits)
+        self._outcomes: list[Taken | Dropped | Forgotten] = []
+        self.claims = Claims(self.lease, self.neighbours, limits, self._receive)
+        self.outputs: dict[str, ServiceOutput] = {}
+        self._of_device: dict[str, dict[str, ServiceOutput]] = {}
+        self._ready: dict[tuple[str, Place], None] = {}
+        self._later: list[tuple[float, str, str]] = []
+        self._releasing: dict[str, tuple[str, bool]] = {}
+        self._suspected: dict[str, int] = {}
+        self._in_flight: set[int] = set()
+        self._numbers = 0
+        self._away = True
+
+    # --- the network ---
+
+    def see(self, udn: str, now: float) -> None:
+        """This collector can reach the root device ``udn``."""
+        self._releasing.pop(udn, None)
+        self.claims.see(udn, now)
+
+    def leave(self, udn: str, reason: str, now: float) -> None:
+        """The device has gone. Its events are written before it is released."""
+        self._releasing[udn] = reason, False
+        self._release(udn, now)
+
+    def give_up(self, udn: str, reason: str, now: float) -> None:
+        """This collector does not reach the device. If there is another one that may, the device is
+        released, after its events are written."""
+        if udn not in self._releasing:
+            self._releasing[udn] = reason, True
+            self._release(udn, now)
+
+    def open(self, udn: str, key: str, snapshot: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the service ``key`` of a device that is ours. ``snapshot`` returns its state."""
+        term = self.claims[udn].taken
+        if not term:
+            return
+        former = self.outputs.get(key)
+        if former is not None:
+            former.discard()
+        output = ServiceOutput(
+            udn, key, term, self.session, snapshot, self._suspect, self.limits, self.totals
+        )
+        self.outputs[key] = self._of_device.setdefault(udn, {})[key] = output
+        self._wake(output)
+
+    def event(
+        self,
+        key: str,
+        values: Mapping[str, Any],
+        sid: str,
+        seq: int | None,
+        time: float,
+        *,
+        initial: bool = False,
+        polled: bool = False,
+        merged: int = 0,
+    ) -> None:
+        """Write an event of a service that is open.
+
+        The id of its message has SID, SEQ and a number of ours: there are devices that give each
+        subscription the same SID, or each event the same SEQ."""
+        output = self.outputs.get(key)
+        if output is None or output.ended:
+            return
+        self._numbers += 1
+        id = f"{self.session}.{self._numbers}.{sid}.{seq}"
+        size = characters_of(values)
+        output.put(WaitingEvent(id, sid, seq, time, dict(values), merged, initial, polled, size))
+        self._wake(output)
+
+    def state_changed(self, key: str) -> None:
+        """The state of a service has changed without an event."""
+        output = self.outputs.get(key)
+        if output is not None and not output.ended:
+            output.changed = True
+            self._wake(output)
+
+    # --- the store ---
+
+    def store_away(self) -> None:
+        """The store cannot be reached. Nothing is asked of it until it is back."""
+        self._away = True
+
+    def store_back(self, now: float) -> None:
+        """The store can be reached, and the leases in it were given to :meth:`lease_seen`."""
+        self._away = False
+        self.lease.renew_soon(now)
+        for output in self.outputs.values():
+            # A server that was killed may have lost what it had answered: the states are written
+            # again. This also finds out which devices another collector has taken over.
+            output.changed = output.changed or not output.ended
+            self._wake(output)
+        self.neighbours.store_back(now)
+
+    def lease_seen(self, collector: str, revision: int, value: bytes, now: float) -> None:
+        """A lease as the store shows it; revision 0 or no value: there is none."""
+        self.claims.died(self.neighbours.heard(collector, revision, value, now), now)
+
+    def claim_seen(self, udn: str, revision: int, value: bytes, now: float) -> None:
+        """A claim as the store shows it."""
+        self.claims.watched(udn, revision, value, now)
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`operations` is to be called at the latest. Call it after each input too."""
+        if self._away:
+            return NEVER
+        if self._ready and len(self._in_flight) < self.limits.operations:
+            return 0.0
+        later = self._later[0][0] if self._later else NEVER
+        lease = NEVER if self.lease.waits else self.lease.deadline
+        return min(lease, self.neighbours.deadline, self.claims.deadline, later)
+
+    def operations(self, now: float) -> list[Operation]:
+        """The operations that are due. Their answers go to :meth:`answered`."""
+        if self._away:
+            return []
+        if self.lease.held(now):
+            self.claims.offer(now)
+        self.lease.value.devices = self.claims.owned
+        due: list[Operation] = []
+        lease = self.lease.operation(now)
+        if lease is not None:
+            due.append(lease)
+        due += self.neighbours.operations(now)
+        room = self.limits.operations - len(self._in_flight) - len(due)
+        for source in (self.claims.operations(now), self._writes(now)):
+            while room > 0 and (operation := next(source, None)) is not None:
+                due.append(operation)
+                room -= 1
+        self._in_flight.update(map(id, due))
+        return due
+
+    def _writes(self, now: float) -> Iterator[Operation]:
+        while self._later and self._later[0][0] <= now:
+            _, key, name = heapq.heappop(self._later)
+            self._ready[key, Place(name)] = None
+        while self._ready:
+            key, place = next(iter(self._ready))
+            del self._ready[key, place]
+            output = self.outputs.get(key)
+            if output is None:
+                continue
+            chain = output.events if place is Place.EVENTS else output.state
+            if chain.in_flight is None and chain.not_before > now:
+                heapq.heappush(self._later, (chain.not_before, key, place.value))
+                continue
+            operation = output.operation(chain, now)
+            if operation is not None:
+                yield operation
+            else:
+                self._settle(output, now)
+
+    def answered(self, operation: Operation, answer: Answer, now: float) -> None:
+        """Receive the answer to an operation."""
+        self._in_flight.discard(id(operation))
+        if operation.place is Place.CLAIMS:
+            self.claims.answered(operation, answer, now)
+        elif operation.place is Place.LEASES:
+            if operation.key == self.name:
+                lapses = self.lease.lapses
+                self.lease.answered(operation, answer, now)
+                if self.lease.lapses > lapses:
+                    self.claims.recheck(now)
+            else:
+                self.claims.died(self.neighbours.answered(operation, answer, now), now)
+        else:
+            output = self.outputs.get(operation.key)
+            if output is not None:
+                is_event = operation.place is Place.EVENTS
+                self._chain_answered(
+                    output, output.events if is_event else output.state, operation, answer, now
+                )
+        while self._suspected:
+            udn, term = self._suspected.popitem()
+            self.claims.raise_term(udn, term, now)
+
+    def _chain_answered(
+        self,
+        output: ServiceOutput,
+        chain: Chain,
+        operation: Operation,
+        answer: Answer,
+        now: float,
+    ) -> None:
+        if chain.in_flight is operation:
+            output.answered(chain, answer, now)
+            self._ready[output.key, chain.place] = None
+
+    # --- the outcomes ---
+
+    def outcomes(self) -> list[Taken | Dropped | Forgotten]:
+        """What has happened to devices since the last call."""
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    @property
+    def rests(self) -> bool:
+        """Whether everything that was taken from devices was written."""
+        return all(output.rests for output in self.outputs.values())
+
+    def end(self) -> None:
+        """Give the lease back with its next write: others take over at once."""
+        self.lease.value.ended = True
+
+    def _receive(self, outcome: Taken | Dropped | Forgotten) -> None:
+        outputs = self._of_device.get(outcome.udn, {})
+        if isinstance(outcome, Taken):
+            outputs = {key: each for key, each in outputs.items() if not each.ended}
+            for output in outputs.values():
+                output.new_term(outcome.term)
+                self._wake(output)
+        elif isinstance(outcome, Dropped):
+            self._releasing.pop(outcome.udn, None)
+            for output in outputs.values():
+                output.end(lost=outcome.lost)
+                self._wake(output)
+        elif outcome.deleted:
+            for output in outputs.values():
+                output.deletes = True
+                self._wake(output)
+        else:
+            for key in outputs:
+                self.outputs.pop(key, None)
+            self._of_device.pop(outcome.udn, None)
+        self._outcomes.append(outcome)
+
+    def _suspect(self, udn: str, term: int) -> None:
+        self._suspected[udn] = max(term, self._suspected.get(udn, 0))
+
+    def _wake(self, output: ServiceOutput) -> None:
+        self._ready[output.key, Place.EVENTS] = None
+        self._ready[output.key, Place.STATE] = None
+
+    def _settle(self, output: ServiceOutput, now: float) -> None:
+        """Nothing is to be written for ``output`` at present."""
+        if output.ended and output.rests and not output.deletes and output.udn not in self.claims:
+            self.outputs.pop(output.key, None)
+            of_device = self._of_device.get(output.udn, {})
+            of_device.pop(output.key, None)
+            if not of_device:
+                self._of_device.pop(output.udn, None)
+        if output.udn in self._releasing and output.rests:
+            self._release(output.udn, now)
+
+    def _release(self, udn: str, now: float) -> None:
+        outputs = self._of_device.get(udn, {}).values()
+        if all(output.rests or output.ended for output in outputs):
+            reason, unreachable = self._releasing.pop(udn)
+            if unreachable:
+                self.claims.give_up(udn, reason, now)
+            else:
+                self.claims.leave(udn, reason, now)

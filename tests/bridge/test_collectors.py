@@ -1,0 +1,261 @@
+"""Collectors that share devices through a store, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS
+from propchange.bridge.store import Place
+from tests.bridge.collector_world import World
+
+DEVICES = [f"uuid:{number}" for number in range(30)]
+
+
+def owned(world: World, name: str) -> set[str]:
+    return {udn for udn, owners in world.owners().items() if name in owners}
+
+
+def test_each_device_has_one_owner_and_the_shares_are_fair() -> None:
+    world = World(["a", "b", "c"], DEVICES)
+    world.run(5)
+    world.check_settled()
+    assert all(len(owned(world, name)) >= 4 for name in "abc")
+
+
+def test_the_devices_of_a_collector_that_dies_are_owned_again_within_ten_seconds() -> None:
+    world = World(["a", "b", "c"], DEVICES)
+    world.run(5)
+    world.kill("b")
+    for udn in DEVICES:
+        world.change(udn)
+    world.run(8)
+    world.check_settled()
+
+
+def test_the_devices_of_the_others_stay_where_they_are_when_one_dies() -> None:
+    world = World(["a", "b", "c"], DEVICES)
+    world.run(5)
+    before = owned(world, "a")
+    world.kill("b")
+    world.run(10)
+    assert owned(world, "a") >= before
+
+
+def test_a_collector_that_ends_is_followed_at_once() -> None:
+    world = World(["a", "b"], DEVICES)
+    world.run(5)
+    ending = world.nodes["b"].collector
+    ending.end()
+    ending.lease.renew_soon(world.now)
+    world.turn()
+    world.kill("b")
+    world.run(2)
+    world.check_settled()
+
+
+def test_a_collector_that_was_suspended_past_its_lease_writes_nothing_any_more() -> None:
+    world = World(["a", "b"], DEVICES)
+    world.run(5)
+    device = next(iter(owned(world, "b")))
+    world.nodes["b"].paused = True
+    world.run(10)
+    world.change(device)
+    world.run(1)
+    # It goes on where it was: with an event that it had received, before it hears anything.
+    node = world.nodes["b"]
+    node.paused = False
+    subscriber = world.devices[device].subscribers["b"]
+    subscriber.received = -5
+    node.taken += 1
+    node.collector.event(device, {"n": -5}, subscriber.sid, 77, world.now)
+    node.watch.clear()
+    world.settle()
+    world.check_settled()
+    assert all(each.body.get("seq") != 77 for each in world.store.messages)
+    drops = [each for each in node.drops if each.udn == device]
+    assert [each.lost for each in drops] == [True], "it says once that it has lost the device"
+
+
+def test_a_collector_without_the_store_loses_no_event_while_nobody_else_takes_over() -> None:
+    world = World(["a"], DEVICES[:2])
+    world.run(3)
+    world.cut("a")
+    for _ in range(100):
+        world.change(DEVICES[0])
+        world.run(0.2)
+    world.settle()
+    world.check_settled()
+    numbers = [
+        each.body["values"]["n"]
+        for each in world.store.messages
+        if each.key == DEVICES[0] and each.body["kind"] == "event"
+    ]
+    assert numbers == list(range(101))
+    assert not world.nodes["a"].drops
+
+
+def test_all_owners_go_on_with_their_events_when_the_store_was_away_for_longer_than_a_lease() -> (
+    None
+):
+    world = World(["a", "b", "c"], DEVICES)
+    world.run(5)
+    before = world.owners()
+    for name in "abc":
+        world.cut(name)
+    for _ in range(30):
+        world.run(1)
+        for udn in DEVICES:
+            world.change(udn)
+    world.settle()
+    world.check_settled()
+    assert world.owners() == before
+    for udn in DEVICES:
+        numbers = [
+            each.body["values"]["n"]
+            for each in world.store.messages
+            if each.key == udn and each.body["kind"] == "event"
+        ]
+        assert numbers == list(range(31))
+
+
+def test_events_above_the_cap_are_merged_to_their_last_values_and_counted() -> None:
+    limits = replace(DEFAULT_COLLECTOR_LIMITS, waiting_events=10)
+    world = World(["a"], DEVICES[:1], limits=limits)
+    world.run(3)
+    world.cut("a")
+    for _ in range(50):
+        world.change(DEVICES[0])
+        world.run(0.1)
+    assert world.nodes["a"].collector.totals.events <= 11
+    world.settle()
+    world.check_settled()
+    events = [each.body for each in world.store.messages if each.body["kind"] == "event"]
+    assert sum(1 + each["merged"] for each in events) == 51
+    assert events[-1]["values"] == {"n": 50}
+
+
+@pytest.mark.parametrize("cap", ["waiting_in_all", "waiting_characters"])
+def test_what_waits_is_bounded_over_all_services(cap: str) -> None:
+    limits = replace(DEFAULT_COLLECTOR_LIMITS, **{cap: 40})
+    world = World(["a"], DEVICES, limits=limits)
+    world.run(3)
+    world.cut("a")
+    for _ in range(20):
+        for udn in DEVICES:
+            world.change(udn)
+        world.run(0.1)
+    assert world.nodes["a"].collector.totals.events <= 40 + len(DEVICES)
+    world.settle()
+    world.check_settled()
+
+
+def test_a_collector_that_cannot_reach_a_device_leaves_it_to_another() -> None:
+    world = World(["a", "b"], DEVICES[:8])
+    world.run(5)
+    udn = min(owned(world, "a"))
+    world.nodes["a"].collector.give_up(udn, "no event arrives", world.now)
+    world.reach["a"] = set(DEVICES) - {udn}
+    world.run(3)
+    assert world.owners()[udn] == {"b"}
+    drops = world.nodes["a"].drops
+    assert [(each.reason, each.lost) for each in drops] == [("no event arrives", False)]
+
+
+def test_a_collector_keeps_a_device_that_nobody_else_can_take() -> None:
+    world = World(["a", "b"], DEVICES[:1])
+    world.run(5)
+    for name in ("a", "b", "a", "b"):
+        if name in world.owners()[DEVICES[0]]:
+            world.nodes[name].collector.give_up(DEVICES[0], "no event arrives", world.now)
+            world.run(3)
+    assert len(world.owners()[DEVICES[0]]) == 1
+    assert sum(len(each.drops) for each in world.nodes.values()) == 1
+
+
+def test_a_new_collector_gets_a_fair_share_and_nothing_else_moves() -> None:
+    world = World(["a"], DEVICES)
+    world.run(5)
+    world.start("b")
+    world.run(120)
+    world.check_settled()
+    share = len(owned(world, "b"))
+    assert 5 <= share <= 15
+    moves = len(world.nodes["a"].drops)
+    assert moves == share
+    world.run(200)
+    assert len(world.nodes["a"].drops) == moves
+
+
+def test_a_device_that_goes_is_forgotten_by_the_store() -> None:
+    world = World(["a", "b"], DEVICES[:1])
+    world.run(5)
+    for node in world.nodes.values():
+        node.collector.leave(DEVICES[0], "it said goodbye", world.now)
+    world.run(1)
+    there = world.store.at(Place.CLAIMS, DEVICES[0])
+    assert there is not None
+    assert b"it said goodbye" in there.value
+    world.run(10)
+    for place in (Place.CLAIMS, Place.STATE):
+        there = world.store.at(place, DEVICES[0])
+        assert there is not None
+        assert not there.value
+
+
+def test_a_device_that_one_collector_loses_is_taken_by_another_that_sees_it() -> None:
+    world = World(["a", "b"], DEVICES[:1])
+    world.run(5)
+    (owner,) = world.owners()[DEVICES[0]]
+    world.nodes[owner].collector.leave(DEVICES[0], "expired", world.now)
+    world.reach[owner] = set()
+    world.run(15)
+    world.check_settled()
+
+
+def test_a_device_that_is_back_is_owned_again_and_nothing_of_it_is_deleted() -> None:
+    world = World(["a"], DEVICES[:1])
+    world.run(5)
+    collector = world.nodes["a"].collector
+    collector.leave(DEVICES[0], "it said goodbye", world.now)
+    world.run(2)
+    world.change(DEVICES[0])
+    collector.see(DEVICES[0], world.now)
+    world.run(20)
+    world.check_settled()
+
+
+@pytest.mark.parametrize("place", list(Place))
+def test_what_the_store_has_lost_is_written_again(place: Place) -> None:
+    world = World(["a", "b"], DEVICES[:6])
+    world.run(5)
+    for udn in DEVICES[:6]:
+        world.change(udn)
+    world.run(3)
+    world.store.forget(place)
+    for _ in range(3):
+        for udn in DEVICES[:6]:
+            world.change(udn)
+        world.run(60)
+    world.settle()
+    world.check_settled()
+
+
+def test_a_second_process_with_the_name_of_a_living_collector_owns_nothing() -> None:
+    world = World(["a"], DEVICES[:4])
+    world.run(5)
+    first = world.nodes["a"]
+    second = World(["a"], DEVICES[:4])
+    second.store = world.store
+    second.nodes["a"].collector.lease.value.session = "another"
+    for _ in range(200):
+        world.turn()
+        second.turn()
+        world.pass_time(0.1)
+        second.now = world.now
+    assert first.collector.claims.owned == 4
+    assert second.nodes["a"].collector.claims.owned == 0
+    since = second.nodes["a"].collector.lease.occupied_since
+    assert since is not None
+    assert world.now - since > 2 * DEFAULT_COLLECTOR_LIMITS.lease_seconds
