@@ -301,7 +301,7 @@ class World:
             if output is not None and not output.ended:
                 node.taken += 1
             node.collector.event(
-                udn, {"n": value}, subscriber.sid, subscriber.seq, self.now, initial=initial
+                udn, {"n": value}, subscriber.sid, subscriber.seq, str(self.now), initial=initial
             )
             subscriber.seq += 1
 

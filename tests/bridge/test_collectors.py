@@ -47,8 +47,7 @@ def test_a_collector_that_ends_is_followed_at_once() -> None:
     world = World(["a", "b"], DEVICES)
     world.run(5)
     ending = world.nodes["b"].collector
-    ending.end()
-    ending.lease.renew_soon(world.now)
+    ending.end(world.now)
     world.turn()
     world.kill("b")
     world.run(2)
@@ -69,7 +68,7 @@ def test_a_collector_that_was_suspended_past_its_lease_writes_nothing_any_more()
     subscriber = world.devices[device].subscribers["b"]
     subscriber.received = -5
     node.taken += 1
-    node.collector.event(device, {"n": -5}, subscriber.sid, 77, world.now)
+    node.collector.event(device, {"n": -5}, subscriber.sid, 77, "")
     node.watch.clear()
     world.settle()
     world.check_settled()

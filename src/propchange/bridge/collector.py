@@ -93,7 +93,7 @@ class Collector:
         values: Mapping[str, Any],
         sid: str,
         seq: int | None,
-        time: float,
+        time: str | None,
         *,
         initial: bool = False,
         polled: bool = False,
@@ -243,9 +243,10 @@ class Collector:
         """Whether everything that was taken from devices was written."""
         return all(output.rests for output in self.outputs.values())
 
-    def end(self) -> None:
-        """Give the lease back with its next write: others take over at once."""
+    def end(self, now: float) -> None:
+        """Give the lease back: others take over at once."""
         self.lease.value.ended = True
+        self.lease.renew_soon(now)
 
     def _receive(self, outcome: Taken | Dropped | Forgotten) -> None:
         outputs = self._of_device.get(outcome.udn, {})

@@ -75,6 +75,20 @@ _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "interface": str,
     },
     "home_assistant": {"enabled": bool, "prefix": str},
+    "nats": {
+        "url": (str, list),
+        "segment": str,
+        "stream": str,
+        "replicas": int,
+        "max_age": (int, float),
+        "max_bytes": int,
+        "state_bytes": int,
+        "memory": bool,
+        "credentials": str,
+        "ca_file": str,
+        "certificate": str,
+        "key": str,
+    },
     "mqtt": {"url": str, "username": str, "ca_file": str, "certificate": str, "key": str},
 }
 """The tables, their keys, and the types of the values."""
@@ -84,6 +98,8 @@ _CALLED: dict[object, str] = {
     bool: "true or false",
     list: "a list of strings",
     (int, float): "a number",
+    int: "a whole number",
+    (str, list): "a string or a list of strings",
 }
 
 

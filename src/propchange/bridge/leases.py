@@ -131,6 +131,8 @@ class Lease:
         """Since when another process has it. Longer than a lease: it lives."""
         self.lapses = 0
         """How often the store has forgotten it although we live."""
+        self.has_ended = False
+        """The store knows that this collector has ended."""
         self.claims_from = 0.0
         """No device is claimed before."""
         self.deadline = 0.0
@@ -170,6 +172,7 @@ class Lease:
             given = LeaseInput.REFUSED
             if answer.outcome is Outcome.DONE:
                 given = LeaseInput.WRITTEN
+                self.has_ended = LeaseValue.from_bytes(operation.value).ended
                 if not self._ever:
                     self.claims_from = now + self._limits.start_seconds
                 self._ever = True

@@ -61,6 +61,10 @@ _DUPLICATES_SECONDS = 120.0
 the last message of the subject."""
 
 _NO_JETSTREAM = "JetStream is not enabled on the NATS server: start it with -js"
+_NOT_READY = (
+    "the NATS server is there, and JetStream does not answer: it is starting, or it is not enabled "
+    "(start the server with -js)"
+)
 
 _SAFE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -133,15 +137,26 @@ class NatsStore:
         options["connect_timeout"] = 2
         while True:
             # A connection that tries again by itself would not say why it fails.
-            first = Client()
+            first, errors = Client(), list[Exception]()
+
+            async def note(error: Exception, errors: list[Exception] = errors) -> None:
+                errors.append(error)
+
             try:
-                await first.connect(allow_reconnect=False, error_cb=_ignore, **options)
+                await first.connect(
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    error_cb=note,
+                    **options,
+                )
                 await first.close()
                 break
             except (OSError, Error, TimeoutError) as error:
-                if _is_refusal(error):
-                    raise NatsRefused(self._refused(error)) from error
-                self.say(f"no connection to NATS ({_words(error)}); it is tried again")
+                said = errors[0] if errors else error
+                if _is_refusal(said):
+                    raise NatsRefused(self._refused(said)) from error
+                self.say(f"no connection to NATS ({_words(said)}); it is tried again")
                 await asyncio.sleep(1)
         await self._client.connect(
             ping_interval=_PING_SECONDS,
@@ -180,7 +195,7 @@ class NatsStore:
                     raise NatsRefused(
                         "JetStream is not enabled on the NATS server: start it with -js"
                     ) from error
-                self.say(f"NATS is there, and JetStream is not ready ({_words(error)})")
+                self.say(_NOT_READY)
                 await asyncio.sleep(self._limits.retry_seconds)
         self._said = ""
         self._back()
@@ -378,10 +393,6 @@ class NatsStore:
         reason = str(error.get("description"))
         self.say(f"NATS does not take {operation.place.value} ({reason}); it is tried again")
         return Answer(Outcome.FAILED, reason=reason)
-
-
-async def _ignore(error: Exception) -> None:
-    """Ignore an error that ``connect`` raises too."""
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -83,7 +83,7 @@ class WaitingEvent(Record):
     id: str
     sid: str
     seq: int | None
-    time: float
+    time: str | None
     values: dict[str, Any]
     merged: int = 0
     initial: bool = False
@@ -271,7 +271,7 @@ class ServiceOutput(Record):
         body = json.dumps(said)
         if len(body) > self.limits.message_bytes:
             self.totals.too_large += 1
-            body = json.dumps({**said, "values": {}, "texts": {}, "too_large": len(body)})
+            body = json.dumps({**said, "values": {}, "too_large": len(body)})
         return Operation(Ask.PUT, chain.place, self.key, body.encode(), chain.end, self.term)
 
     def answered(self, chain: Chain, answer: Answer, now: float) -> None:
@@ -326,7 +326,9 @@ class ServiceOutput(Record):
         if chain.place is Place.STATE:
             there = json_object(answer.value)
             term = number_of(there.get("term"))
-            self.former = {key: there[key] for key in ("values", "texts", "time") if key in there}
+            self.former = {
+                key: there[key] for key in ("values", "left_out", "time") if key in there
+            }
         if not answer.revision or term < self.term:
             self.opened += 1
             self.changed = True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,7 @@ from propchange.bridge.configuration import (
     broker_settings,
     read_configuration,
 )
+from propchange.bridge.nats_settings import nats_settings
 from propchange.bridge.output import Output
 from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.topics import part
@@ -29,6 +30,9 @@ from propchange.cli.lines import escape
 from propchange.cli.options import exclude_option, interface_option, make_control_point
 from propchange.cli.targets import Target, find_devices
 from propchange.core.record import Record
+
+if TYPE_CHECKING:
+    from propchange.bridge.nats import NatsOutput
 
 Tables = dict[str, dict[str, Any]]
 
@@ -39,6 +43,8 @@ class BridgeOptions(Record):
 
     targets: Sequence[str]
     mqtt: str | None
+    nats: str | None
+    segment: str | None
     config: Path | None
     bridge_id: str | None
     distinct: bool | None
@@ -55,6 +61,18 @@ class BridgeOptions(Record):
     metavar="URL",
     help="The broker: mqtt://[user@]host[:port], or mqtts://… for TLS. The password is in the "
     "environment variable PROPCHANGE_MQTT_PASSWORD.",
+)
+@click.option(
+    "--nats",
+    metavar="URL",
+    help="Instead of a broker: the NATS servers with JetStream, nats://host[:port], separated by "
+    "commas. Collectors there share the devices. User and password are in the environment: "
+    "PROPCHANGE_NATS_USER and PROPCHANGE_NATS_PASSWORD.",
+)
+@click.option(
+    "--segment",
+    metavar="NAME",
+    help="With --nats: the network segment. Collectors of one segment share its devices.",
 )
 @click.option(
     "--config",
@@ -95,6 +113,10 @@ def bridge(**options: Any) -> None:
     service to propchange/UDN/SERVICE, retained, and whether it is true now to
     propchange/UDN/SERVICE/availability.
 
+    With --nats, several bridges are collectors that share the devices: each device is subscribed to
+    by one of them, and by another one if that dies. They write the events to the stream
+    propchange.UDN.SERVICE, and the states to the bucket propchange-state.
+
     Ctrl-C and SIGTERM publish that the bridge has ended, and end it with exit status 0. Exit status
     1: the broker refuses the bridge, or another bridge has its id. 2: the command line or the file
     is wrong.
@@ -105,7 +127,7 @@ def bridge(**options: Any) -> None:
 async def _bridge(options: BridgeOptions) -> None:
     try:
         tables = _read(options.config)
-        output = _output(options, tables)
+        output, nats = _output(options, tables)
     except ConfigurationError as error:
         raise CommandFailed(str(error), status=2) from error
     table = tables["bridge"]
@@ -116,12 +138,17 @@ async def _bridge(options: BridgeOptions) -> None:
         discovery=True,
     )
     async with control_point:
-        await ServiceWatching(
+        watching = ServiceWatching(
             control_point,
             output,
             finders=[partial(_find, control_point, Target(each)) for each in targets],
             say=_say,
-        ).run()
+            # Of collectors, the owner of a device subscribes to it.
+            subscribe=nats is None,
+        )
+        if nats is not None:
+            nats.watching = watching
+        await watching.run()
 
 
 def _read(path: Path | None) -> Tables:
@@ -134,8 +161,9 @@ def _read(path: Path | None) -> Tables:
     return read_configuration(text, str(path))
 
 
-def _output(options: BridgeOptions, tables: Tables) -> Output:
-    """What the states go to. Raises ConfigurationError, and CommandFailed without a broker."""
+def _output(options: BridgeOptions, tables: Tables) -> tuple[Output, NatsOutput | None]:
+    """What the states go to, the second time if it is NATS. Raises ConfigurationError, and
+    CommandFailed without a broker."""
     settings = bridge_settings(
         tables,
         bridge_id=options.bridge_id,
@@ -144,8 +172,15 @@ def _output(options: BridgeOptions, tables: Tables) -> Output:
         home_assistant=options.home_assistant,
         default_id=part(socket.gethostname() or "propchange"),
     )
-    url = options.mqtt or tables["mqtt"].get("url")
-    if url is None:
+    mqtt, nats = options.mqtt, options.nats
+    if mqtt is None and nats is None:
+        mqtt, nats = tables["mqtt"].get("url"), tables["nats"].get("url")
+    if mqtt is not None and nats is not None:
+        raise CommandFailed("give --mqtt or --nats; for both, run two bridges", status=2)
+    if nats is not None:
+        collecting = _collecting(options, tables["nats"], nats, settings.bridge_id)
+        return collecting, collecting
+    if mqtt is None:
         raise CommandFailed(
             "give the broker: --mqtt mqtt://host, or url in the table [mqtt] of --config", status=2
         )
@@ -157,7 +192,7 @@ def _output(options: BridgeOptions, tables: Tables) -> Output:
         raise CommandFailed(
             f"--mqtt needs {error.name}: pip install 'propchange[bridge]'"
         ) from error
-    output = MqttOutput(broker_settings(url, tables["mqtt"], os.environ), settings, say=_say)
+    output = MqttOutput(broker_settings(mqtt, tables["mqtt"], os.environ), settings, say=_say)
     if settings.home_assistant:
         from propchange.bridge.discovery_messages import DiscoveryMessages
 
@@ -173,7 +208,20 @@ def _output(options: BridgeOptions, tables: Tables) -> Output:
         from propchange.bridge.command_running import CommandRunning
 
         output.add(CommandRunning(output, _say))
-    return output
+    return output, None
+
+
+def _collecting(
+    options: BridgeOptions, table: dict[str, Any], urls: str | list[str], name: str
+) -> NatsOutput:
+    settings = nats_settings(urls, table, os.environ, name=name, segment=options.segment)
+    try:
+        from propchange.bridge.nats import NatsOutput
+    except ModuleNotFoundError as error:
+        if error.name != "nats":
+            raise
+        raise CommandFailed("--nats needs nats-py: pip install 'propchange[nats]'") from error
+    return NatsOutput(settings, say=_say)
 
 
 async def _find(control_point: ControlPoint, target: Target) -> Any:

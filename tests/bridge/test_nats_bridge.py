@@ -1,0 +1,208 @@
+"""``propchange bridge --nats``: collectors that share the devices of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.errors import TimeoutError as NoMessage
+from nats.js.errors import NotFoundError
+
+from propchange import Device, HostedDevice, Service, StateVariable, host
+from tests.bridge.nats_servers import SERVERS, NatsServer, nats_server
+
+
+class Counting(Service, type="urn:example-org:service:Counting:1"):
+    number = StateVariable("ui4", initial=0)
+
+
+@pytest.fixture(params=list(SERVERS))
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(request.param, tmp_path) as running:
+        yield running
+
+
+class Bridge:
+    """A process of the command."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "propchange", "bridge", *arguments]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=10)
+        return self.process.returncode, said
+
+
+@asynccontextmanager
+async def device(service: Service, address: str = "127.0.0.1") -> AsyncIterator[HostedDevice]:
+    counter = Device("Counter", services=[service])
+    async with host(counter, interface=address, announce=False) as hosted:
+        yield hosted
+
+
+async def messages(server: NatsServer, stream: str, subject: str) -> list[tuple[str, Any]]:
+    """All messages of a stream: the keys or subjects, and what they say."""
+    client = await nats.connect(server.url)
+    found: list[tuple[str, Any]] = []
+    try:
+        read = await client.jetstream().subscribe(subject, stream=stream, ordered_consumer=True)
+        while True:
+            message = await read.next_msg(0.3)
+            found.append((message.subject, json.loads(message.data or b"null")))
+    except (NoMessage, NotFoundError):
+        return found
+    finally:
+        await client.close()
+
+
+async def state(server: NatsServer) -> Any:
+    states = await messages(server, "KV_propchange-state", "$KV.propchange-state.>")
+    return states[-1][1] if states else None
+
+
+def run(play: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(40):
+            await play()
+
+    asyncio.run(main())
+
+
+def test_events_and_states_of_a_device_are_in_nats(server: NatsServer) -> None:
+    async def play() -> None:
+        service = Counting()
+        async with device(service) as hosted:
+            bridge = Bridge(hosted.description_url, "--nats", server.url, "--id", "first")
+            try:
+                while not (said := await state(server)) or said["status"] != "active":
+                    await asyncio.sleep(0.1)
+                for number in range(1, 6):
+                    service.number = number
+                    await asyncio.sleep(0.05)
+                while (await state(server))["values"] != {"Number": 5}:
+                    await asyncio.sleep(0.1)
+            finally:
+                status, printed = await asyncio.to_thread(bridge.end)
+            assert (status, printed) == (0, "")
+            ended = await state(server)
+            assert (ended["status"], ended["values"]) == ("unowned", {"Number": 5})
+            subject = f"propchange.{ended['udn']}.Counting"
+            events = await messages(server, "propchange", "propchange.>")
+            assert {where for where, _ in events} == {subject}
+            owner, *numbered = [said for _, said in events]
+            assert (owner["kind"], owner["term"]) == ("owner", 1)
+            assert [each["values"]["Number"] for each in numbered] == list(range(6))
+            assert [each["seq"] for each in numbered] == list(range(6))
+
+    run(play)
+
+
+@pytest.mark.slow
+def test_another_collector_takes_over_from_one_that_ends_and_from_one_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    async def play(server: NatsServer) -> None:
+        service = Counting()
+        async with device(service) as hosted:
+            options = (hosted.description_url, "--nats", server.url, "--id")
+            bridges = {name: Bridge(*options, name) for name in "abc"}
+            try:
+                for number in (signal.SIGTERM, signal.SIGKILL):
+                    while not (said := await state(server)) or said["status"] != "active":
+                        await asyncio.sleep(0.1)
+                    service.number += 1
+                    while (await state(server))["values"] != {"Number": service.number}:
+                        await asyncio.sleep(0.1)
+                    owner = said["collector"]
+                    await asyncio.to_thread(bridges.pop(owner).end, number)
+                    service.number += 1
+                    while (said := await state(server))["collector"] == owner or (
+                        said["values"] != {"Number": service.number}
+                    ):
+                        await asyncio.sleep(0.1)
+            finally:
+                for bridge in bridges.values():
+                    await asyncio.to_thread(bridge.end)
+            terms = [
+                said["term"] for _, said in await messages(server, "propchange", "propchange.>")
+            ]
+            assert terms == sorted(terms)
+            assert set(terms) == {1, 2, 3}
+
+    with nats_server("current", tmp_path) as server:
+        run(lambda: play(server))
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "said"),
+    [
+        (("--nats", "nats://me:secret@localhost"), {}, "PROPCHANGE_NATS_PASSWORD"),
+        (("--nats", "http://localhost"), {}, "give nats://host"),
+        (("--nats", "nats://localhost", "--mqtt", "mqtt://localhost"), {}, "two bridges"),
+        (("--nats", "nats://localhost"), {"PROPCHANGE_NATS_USER": "me"}, "set both"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_what_to_do(
+    options: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    command = [sys.executable, "-m", "propchange", "bridge", *options]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_the_file_of_the_configuration_can_say_it_all(tmp_path: Path) -> None:
+    async def play(server: NatsServer) -> None:
+        service = Counting()
+        async with device(service) as hosted:
+            file = tmp_path / "bridge.toml"
+            file.write_text(
+                f'[bridge]\nid = "filed"\ndevices = ["{hosted.description_url}"]\n'
+                f'[nats]\nurl = ["{server.url}"]\nstream = "home"\nmax_bytes = 10000000\n'
+                'state_bytes = 10000000\nmemory = true\nsegment = "cellar"\n'
+            )
+            bridge = Bridge("--config", str(file))
+            try:
+                while not await _filed(server):
+                    await asyncio.sleep(0.1)
+            finally:
+                await asyncio.to_thread(bridge.end)
+
+    async def _filed(server: NatsServer) -> bool:
+        client = await nats.connect(server.url)
+        try:
+            info = await client.jetstream().stream_info("home")
+        except NotFoundError:
+            return False
+        finally:
+            await client.close()
+        assert info.config.max_bytes == 10_000_000
+        return info.state.messages > 1
+
+    with nats_server("current", tmp_path) as server:
+        run(lambda: play(server))
+
+
+def test_a_key_that_is_not_known_is_an_error_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text('[nats]\nurl = "nats://localhost"\nreplica = 3\n')
+    command = [sys.executable, "-m", "propchange", "bridge", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "[nats] replica is not known" in done.stderr
