@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -205,6 +206,7 @@ def test_a_wrong_password_ends_with_what_to_do(name: str, tmp_path: Path) -> Non
 
     with nats_server(name, tmp_path, "--user", "me", "--pass", "right") as server:
         run(lambda: play(server.url))
+    gc.collect()  # now, and not in another test
 
 
 @pytest.mark.parametrize(

@@ -158,17 +158,21 @@ class NatsStore:
                     raise NatsRefused(self._refused(said)) from error
                 self.say(f"no connection to NATS ({_words(said)}); it is tried again")
                 await asyncio.sleep(1)
-        await self._client.connect(
-            ping_interval=_PING_SECONDS,
-            max_outstanding_pings=2,
-            reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type] # a part of a second
-            max_reconnect_attempts=-1,
-            disconnected_cb=self._disconnected,
-            reconnected_cb=self._reconnected,
-            error_cb=self._error,
-            **options,
-        )
-        await self._begin()
+        try:
+            await self._client.connect(
+                ping_interval=_PING_SECONDS,
+                max_outstanding_pings=2,
+                reconnect_time_wait=_RECONNECT_SECONDS,  # type: ignore[arg-type] # a part of a second
+                max_reconnect_attempts=-1,
+                disconnected_cb=self._disconnected,
+                reconnected_cb=self._reconnected,
+                error_cb=self._error,
+                **options,
+            )
+            await self._begin()
+        except BaseException:
+            await self.close()
+            raise
 
     def _tls(self) -> ssl.SSLContext:
         settings = self._settings
