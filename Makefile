@@ -30,7 +30,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test matrix bench faults docs \
-	soak crashes mutants fuzz states conformance conformance-check prove-clauses requirements changelog dist clean
+	soak crashes mutants fuzz states command-pages conformance conformance-check prove-clauses requirements changelog dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -123,6 +123,9 @@ docs/states.md: tools/states_doc.py $(shell find src/propchange/core -name '*.py
 # -n: a link that leads nowhere is an error. Nothing is fetched from the network.
 docs: $(DOCS_STAMP) docs/conformance.md docs/states.md ## the documentation site, in build/site
 	$(BIN)/sphinx-build -c docs -b html -d build/doctrees -j 2 -n -W --keep-going -q . build/site
+
+command-pages: $(DEV_STAMP) ## write docs/command.md and man/propchange.1 from the help of the command
+	$(BIN)/python tools/command_pages.py
 
 # Also PROVE_ARGS=--all, or the ids of clauses.
 prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,20 +19,31 @@ _MOST_SECONDS = 31_536_000.0
 """A year. Timers of some loops take no more than a few hundred."""
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds from 0 (with ``min_open``: above 0), at most a year. A FloatRange alone
-    lets ``nan`` through."""
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[float]
+else:  # it is not generic in click 8.1
+    _ParamType = click.ParamType
+
+
+class Seconds(_ParamType):
+    """A number of seconds from 0 (with ``min_open``: above 0), at most a year."""
+
+    name = "seconds"
 
     def __init__(self, *, min_open: bool = False) -> None:
-        super().__init__(min=0, max=_MOST_SECONDS, min_open=min_open)
+        self._min_open = min_open
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The number. Raises click.BadParameter."""
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail("nan is no number of seconds", param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        if not 0 <= seconds <= _MOST_SECONDS or (self._min_open and not seconds):
+            least = "above 0" if self._min_open else "from 0"
+            self.fail(f"give {least} and at most {_MOST_SECONDS:.0f} seconds", param, ctx)
         return seconds
 
 

@@ -1,4 +1,5 @@
-"""The exit statuses and the environment variables of the command, for its help and its manual."""
+"""The exit statuses, the environment variables and examples of the command, for its help and its
+manual."""
 
 from __future__ import annotations
 
@@ -31,6 +32,31 @@ ENVIRONMENT: Final = (
     ("NO_COLOR", "If it is set and not empty, nothing is printed in colour."),
     ("FORCE_COLOR", "If it is set and not empty, a terminal gets colours that TERM denies."),
     ("TERM", "With dumb or unknown, watch --all prints lines instead of a table, without colours."),
+    ("PROPCHANGE_MQTT_USERNAME", "The name with which bridge logs in at its broker."),
+    ("PROPCHANGE_MQTT_PASSWORD", "The password for it. It is given in no other way."),
     ("COLUMNS", "The width of the lines for people, instead of the width of the terminal."),
 )
 """Each environment variable that the command reads, and what it does."""
+
+EXAMPLES: Final = (
+    ("propchange discover", "Print the devices on the network."),
+    ("propchange watch --all", "Print the events of all devices, in a table."),
+    (
+        "propchange watch http://192.168.1.20:1400/description.xml",
+        "Print the events of one device.",
+    ),
+    (
+        "propchange watch --diagnose http://192.168.1.20:1400/description.xml",
+        "Say whether its events arrive, why not, and what to do.",
+    ),
+    (
+        (
+            "propchange call http://192.168.1.20:1400/description.xml RenderingControl SetVolume "
+            "InstanceID=0 Channel=Master DesiredVolume=13"
+        ),
+        "Set the volume of a media renderer.",
+    ),
+    ("propchange host lamp.toml", "Host the device that lamp.toml describes."),
+    ("propchange demo --lan", "Host two simulated devices that other machines find."),
+)
+"""Command lines, and what each does."""
