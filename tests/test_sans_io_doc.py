@@ -3,29 +3,94 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from propchange import Device, Service, StateVariable, core, host
+from propchange import ControlPoint, Device, Service, StateVariable, core, host
 from propchange.driver.runtime import Runtime
 from tests.development_mode import IN_DEVELOPMENT
 
 pytestmark = pytest.mark.slow
 
 PAGE = (Path(__file__).parent.parent / "docs" / "sans-io.md").read_text("utf-8")
-(PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PROGRAM, DEVICE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     temperature = StateVariable("r4", initial=20.0)
 
 
-def test_the_program_is_short() -> None:
-    lines = [line for line in PROGRAM.splitlines() if line.strip()]
-    assert len(lines) <= 70
+@pytest.mark.parametrize(
+    ("program", "most"), [(PROGRAM, 75), (DEVICE, 90)], ids=["control point", "device"]
+)
+def test_the_program_is_short(program: str, most: int) -> None:
+    lines = [line for line in program.splitlines() if line.strip()]
+    assert len(lines) <= most
+
+
+@contextlib.asynccontextmanager
+async def device(tmp_path: Path) -> AsyncIterator[str]:
+    """The device of the page; gives its event URL."""
+    path = tmp_path / "device.py"
+    path.write_text(DEVICE)
+    program = await asyncio.create_subprocess_exec(
+        *(*IN_DEVELOPMENT, "-W", "error", str(path), "127.0.0.1"), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert program.stdout is not None
+        yield (await program.stdout.readline()).decode().strip()
+        assert program.returncode is None
+    finally:
+        program.kill()
+        await program.communicate()
+
+
+async def test_the_device_grants_sends_its_state_and_each_change(tmp_path: Path) -> None:
+    async with (
+        device(tmp_path) as url,
+        ControlPoint(interface="127.0.0.1") as control_point,
+        control_point.subscribe_url(url) as subscription,
+    ):
+        events = [await asyncio.wait_for(anext(subscription), 20) for _ in range(3)]
+        assert [event.seq for event in events] == [0, 1, 2]
+        assert len({event.changes["Time"] for event in events}) == 3
+
+
+async def test_subscribers_that_do_not_answer_keep_no_event_from_another(tmp_path: Path) -> None:
+    """As many as the device has senders, less one: each of their events waits for its limit."""
+    accepted: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+    callback = silent.sockets[0].getsockname()[1]
+    async with silent, device(tmp_path) as url:
+        place = urlsplit(url)
+        for number in range(7):
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            writer.write(
+                f"SUBSCRIBE {place.path} HTTP/1.1\r\nHOST: {place.netloc}\r\n"
+                f"CALLBACK: <http://127.0.0.1:{callback}/{number}>\r\nNT: upnp:event\r\n"
+                "TIMEOUT: Second-300\r\n\r\n".encode()
+            )
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await writer.wait_closed()
+        async with (
+            ControlPoint(interface="127.0.0.1") as control_point,
+            control_point.subscribe_url(url) as subscription,
+        ):
+            events = [await asyncio.wait_for(anext(subscription), 20) for _ in range(3)]
+            assert [event.seq for event in events] == [0, 1, 2]
+            assert not any(event.merged for event in events)
+    for writer in accepted:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    assert accepted
 
 
 async def test_the_program_prints_events_and_unsubscribes(tmp_path: Path) -> None:
