@@ -370,6 +370,7 @@ async def test_the_page_for_prometheus_has_the_values_and_whether_events_arrive(
                 reader, writer = await asyncio.open_connection(HERE, port)
                 writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
                 page = await reader.read()
+                assert b"propchange_subscriptions{" in page
                 writer.close()
                 await writer.wait_closed()
                 return [line for line in page.decode().splitlines() if line.startswith("upnp_")]
