@@ -110,42 +110,6 @@ def test_events_and_states_of_a_device_are_in_nats(server: NatsServer) -> None:
     run(play)
 
 
-@pytest.mark.slow
-def test_another_collector_takes_over_from_one_that_ends_and_from_one_that_is_killed(
-    tmp_path: Path,
-) -> None:
-    async def play(server: NatsServer) -> None:
-        service = Counting()
-        async with device(service) as hosted:
-            options = (hosted.description_url, "--nats", server.url, "--id")
-            bridges = {name: Bridge(*options, name) for name in "abc"}
-            try:
-                for number in (signal.SIGTERM, signal.SIGKILL):
-                    while not (said := await state(server)) or said["status"] != "active":
-                        await asyncio.sleep(0.1)
-                    service.number += 1
-                    while (await state(server))["values"] != {"Number": service.number}:
-                        await asyncio.sleep(0.1)
-                    owner = said["collector"]
-                    await asyncio.to_thread(bridges.pop(owner).end, number)
-                    service.number += 1
-                    while (said := await state(server))["collector"] == owner or (
-                        said["values"] != {"Number": service.number}
-                    ):
-                        await asyncio.sleep(0.1)
-            finally:
-                for bridge in bridges.values():
-                    await asyncio.to_thread(bridge.end)
-            terms = [
-                said["term"] for _, said in await messages(server, "propchange", "propchange.>")
-            ]
-            assert terms == sorted(terms)
-            assert set(terms) == {1, 2, 3}
-
-    with nats_server("current", tmp_path) as server:
-        run(lambda: play(server))
-
-
 @pytest.mark.parametrize(
     ("options", "environment", "said"),
     [
