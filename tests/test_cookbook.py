@@ -59,6 +59,18 @@ def test_the_page_has_each_program_as_it_stands() -> None:
         assert program.startswith('"""'), f"{name} does not say what it does"
 
 
+WITH_ARGUMENTS = [name for name in NAMES if name not in {"shared_light.py", "test_thermostat.py"}]
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_without_arguments_a_program_says_how_to_call_it(name: str) -> None:
+    program = str(FOLDER / name)
+    ran = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert f"usage: python {name} " in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
     temperature = StateVariable("r4", initial=20.0)
 
@@ -344,6 +356,17 @@ async def test_the_watchdog_says_why_events_stop_and_when_they_come_again() -> N
         assert where(await program.line()) == where(wanted[1])
         async with hosted(Thermometer(), **options):
             assert await program.line() == wanted[2]
+
+
+async def test_the_watchdog_says_that_a_device_is_away_from_the_beginning() -> None:
+    away = f"http://{HERE}:{free_port()}/description.xml"
+    async with (
+        hosted(Thermometer()) as device,
+        run("watchdog.py", away, device.description_url) as program,
+    ):
+        lines = sorted(await program.lines(2))
+        assert lines[0].startswith("guarding Workbench")
+        assert lines[1].startswith(f"{away}: no connection to ")
 
 
 async def test_devices_are_followed_side_by_side_and_one_that_is_away_disturbs_no_other() -> None:

@@ -32,5 +32,7 @@ def main(router: str, *command: str) -> None:
                     subprocess.run([*command, address], check=False)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     main(*sys.argv[1:])

@@ -61,5 +61,7 @@ async def events(_: Request) -> StreamingResponse:
     return StreamingResponse(lines(), media_type="text/event-stream")
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 app = Starlette(routes=[Route("/", page), Route("/events", events)], lifespan=lifespan)
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), timeout_graceful_shutdown=1)

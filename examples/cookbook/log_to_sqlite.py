@@ -53,5 +53,7 @@ async def main(path: str) -> None:
                     tasks.create_task(read(sighting))
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(sys.argv[1]))

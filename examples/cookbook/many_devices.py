@@ -45,5 +45,7 @@ async def main(urls: list[str]) -> None:
             tasks.create_task(follow_device(control_point, url))
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(sys.argv[1:]))

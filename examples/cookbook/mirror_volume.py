@@ -40,5 +40,7 @@ async def main(leader: str, follower: str) -> None:
                     print(f"the follower did not take {volume}: {error}", file=sys.stderr)
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(*sys.argv[1:3]))

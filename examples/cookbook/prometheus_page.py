@@ -48,5 +48,7 @@ async def main(port: int, urls: list[str]) -> None:
         thread.join()
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))

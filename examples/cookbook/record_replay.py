@@ -55,6 +55,8 @@ async def replay(lines: list[str], interface: str | None) -> None:
         await hosted.drain(timeout=5)
 
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     if sys.argv[1] == "record":
         with open(sys.argv[4], "w", encoding="utf-8") as file:

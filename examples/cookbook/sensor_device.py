@@ -43,5 +43,7 @@ async def main(path: str, interface: str | None = None) -> None:
         await hosted.drain(timeout=5)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(*sys.argv[1:3]))

@@ -9,7 +9,14 @@ import asyncio
 import contextlib
 import sys
 
-from propchange import ControlPoint, RemoteService, Status, StatusChange
+from propchange import (
+    ControlPoint,
+    PropchangeError,
+    RemoteDevice,
+    RemoteService,
+    Status,
+    StatusChange,
+)
 
 WRONG = (Status.DEAF, Status.RESUBSCRIBING, Status.REFUSED)
 
@@ -30,15 +37,31 @@ async def guard(service: RemoteService) -> None:
                 wrong = False
 
 
+async def read(control_point: ControlPoint, url: str) -> RemoteDevice:
+    while True:
+        try:
+            return await control_point.device(url)
+        except PropchangeError as error:
+            print(f"{url}: {error}", flush=True)
+            await asyncio.sleep(60)
+
+
+async def guard_device(control_point: ControlPoint, url: str) -> None:
+    device = await read(control_point, url)
+    print(f"guarding {device.friendly_name}", flush=True)
+    async with asyncio.TaskGroup() as tasks:
+        for service in device.services:
+            if service.event_url:
+                tasks.create_task(guard(service))
+
+
 async def main(urls: list[str]) -> None:
     async with ControlPoint() as control_point, asyncio.TaskGroup() as tasks:
         for url in urls:
-            device = await control_point.device(url)
-            for service in device.services:
-                if service.event_url:
-                    tasks.create_task(guard(service))
-            print(f"guarding {device.friendly_name}", flush=True)
+            tasks.create_task(guard_device(control_point, url))
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(sys.argv[1:]))
