@@ -518,7 +518,10 @@ def _docstring(entry: Entry) -> str:
     if inspect.isclass(value):
         text = value.__dict__.get("__doc__") or ""
         # What dataclass() writes is the signature.
-        return "" if text.startswith(f"{value.__name__}(") else inspect.cleandoc(text)
+        text = "" if text.startswith(f"{value.__name__}(") else inspect.cleandoc(text)
+        # The options of a class with many are described in full by __init__.
+        options = getattr(value.__dict__.get("__init__"), "__doc__", None)
+        return f"{text}\n\n{inspect.cleandoc(options)}" if text and options else text
     if isinstance(value, types.FunctionType | classmethod | staticmethod | property):
         # What a method inherits, if it has none: only the class knows it.
         if inspect.isclass(owner):
@@ -567,7 +570,8 @@ def _signature(function: Any, *, without_self: bool, without_return: bool = Fals
         returned = signature.empty
     else:
         returned = _Shown(_annotation_text(returned))
-    return str(signature.replace(parameters=shown, return_annotation=returned))
+    # Not signature.replace(): the text of a short signature leaves out the options.
+    return str(inspect.Signature(shown, return_annotation=returned))
 
 
 def write() -> Reference:

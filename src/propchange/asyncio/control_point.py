@@ -20,52 +20,45 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
+from propchange.driver.short_signature import short_in_help
 from propchange.driver.sockets import ports_of
 
 
 class ControlPoint(NoApplication, ControlPointView[Sighting]):
-    """Subscribes to services and receives their events: ``async with ControlPoint() as point``.
+    """Subscribes to services and receives their events:
+    ``async with ControlPoint() as control_point:``. Its methods:
 
-    One listener receives the events of all subscriptions. ``interface`` is the name of a network
-    interface, with all its addresses, or an IP address of this machine: the control point takes
-    events there alone, and subscribes from there. None: on all. ``exclude`` are names of interfaces
-    that are not used: there is no discovery on them, no request leaves from their addresses, and no
-    event is taken at them. ``port`` is the port to listen on, 0 for any free one, or several ports
-    such as ``range(49152, 49200)``: the first free one is used. A firewall or a container
-    has to let connections to that port in. ``callback_host`` and ``callback_port`` go into
-    CALLBACK instead of the address of the connection and the listener's port (NAT, containers).
-    ``callback_url`` is the whole URL in CALLBACK instead, for a web server or a proxy in front:
-    ``http://192.168.1.5:8000/events/{token}``. ``{token}`` stands for a secret of each
-    subscription; without it all share the URL. With ``listen=False`` no port is opened: the web
-    server of the program passes each request for that URL to :meth:`receive`. ``interface`` then
-    says where requests leave from and discovery takes place, and ``port`` cannot be given.
-    ``duration`` in seconds is what subscriptions ask for. ``uda`` is "1.0", "1.1" or "2.0".
-    ``hosts`` are further names that HOST of a NOTIFY may have.
-    ``require_device_source`` refuses events that come from another address than the device's: leave
-    it out behind a proxy. ``friendly_name`` is the name of this control
-    point for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each
-    outcome.
+    - :meth:`device`: the device at a URL, or with a UDN
+    - :meth:`devices`, :meth:`search`: the devices on the network
+    - :meth:`subscribe_url`: a subscription to an event URL
+    - :meth:`multicast_events`, :meth:`stats`, :meth:`fetch`, :meth:`close`
+    - :meth:`receive`, :meth:`receive_ssdp`: for events and announcements that
+      the program receives itself
 
-    The URLs of a description must lead to the host that it came from; with ``other_hosts`` also to
-    another host on the same link. They may lead to an address of this machine only if the device is
-    on this machine.
+    The options:
 
-    A control point listens to the announcements of devices (SSDP) on each network interface that
-    can do multicast. So subscriptions react within seconds to devices that leave, restart and move.
-    It searches for the devices of its subscriptions, and for all devices once :meth:`devices` is
-    called; with ``discovery=True`` from the start. With ``discovery=False`` it neither listens nor
-    searches, and :meth:`devices` and ``device(udn=…)`` cannot be used. A LOCATION is accepted if it
-    is on the link of its announcement, or at the address of the sender; with
-    ``off_link_locations`` everywhere. A program that receives SSDP itself passes each message to
-    :meth:`receive_ssdp`, with or without ``discovery``; ``search`` is called with each search
-    target.
+    - ``interface``, ``exclude``: networks to use, and not to use
+    - ``port``: the port for events, or several to choose from; 0 is any
+    - ``callback_host``, ``callback_port``: the address for events, if it is
+      another (NAT, containers)
+    - ``callback_url``, ``listen=False``: the whole URL for events, on a proxy
+      or a web server of the program
+    - ``duration``: seconds to ask for; ``uda``: "1.0", "1.1" or "2.0"
+    - ``hosts``: further names that HOST of an event may have
+    - ``require_device_source``: refuse events from other addresses
+    - ``discovery``: None when it is needed, True from the start, False never
+    - ``off_link_locations``, ``other_hosts``: believe further URLs
+    - ``search``: is called with each search target
+    - ``tap``: is called with each message and each outcome
+    - ``friendly_name``: its name for devices; ``limits``: caps
 
-    Raises ValueError for an argument that is out of range. Entering raises ConnectionFailed if the
-    control point cannot listen on the port or the interface.
+    Raises ValueError for an argument that is out of range. Entering raises
+    ConnectionFailed if it cannot listen on the port or the interface.
     """
 
     _sighting_type = Sighting
 
+    @short_in_help
     def __init__(
         self,
         *,
@@ -88,6 +81,41 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
+        """The options in full.
+
+        One listener receives the events of all subscriptions. ``interface`` is the name of a
+        network interface, with all its addresses, or an IP address of this machine: the control
+        point takes events there alone, and subscribes from there. None: on all. ``exclude`` are
+        names of interfaces that are not used: there is no discovery on them, no request leaves from
+        their addresses, and no event is taken at them. ``port`` is the port to listen on, 0 for any
+        free one, or several ports such as ``range(49152, 49200)``: the first free one is used. A
+        firewall or a container has to let connections to that port in. ``callback_host`` and
+        ``callback_port`` go into CALLBACK instead of the address of the connection and the
+        listener's port (NAT, containers). ``callback_url`` is the whole URL in CALLBACK instead,
+        for a web server or a proxy in front: ``http://192.168.1.5:8000/events/{token}``.
+        ``{token}`` stands for a secret of each subscription; without it all share the URL. With
+        ``listen=False`` no port is opened: the web server of the program passes each request for
+        that URL to :meth:`receive`. ``interface`` then says where requests leave from and discovery
+        takes place, and ``port`` cannot be given. ``duration`` in seconds is what subscriptions ask
+        for. ``uda`` is "1.0", "1.1" or "2.0". ``hosts`` are further names that HOST of a NOTIFY may
+        have. ``require_device_source`` refuses events that come from another address than the
+        device's: leave it out behind a proxy. ``friendly_name`` is the name of this control point
+        for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each outcome.
+
+        The URLs of a description must lead to the host that it came from; with ``other_hosts`` also
+        to another host on the same link. They may lead to an address of this machine only if the
+        device is on this machine.
+
+        A control point listens to the announcements of devices (SSDP) on each network interface
+        that can do multicast. So subscriptions react within seconds to devices that leave, restart
+        and move. It searches for the devices of its subscriptions, and for all devices once
+        :meth:`devices` is called; with ``discovery=True`` from the start. With ``discovery=False``
+        it neither listens nor searches, and :meth:`devices` and ``device(udn=…)`` cannot be used. A
+        LOCATION is accepted if it is on the link of its announcement, or at the address of the
+        sender; with ``off_link_locations`` everywhere. A program that receives SSDP itself passes
+        each message to :meth:`receive_ssdp`, with or without ``discovery``; ``search`` is called
+        with each search target.
+        """
         policy = SubscriberPolicy(
             uda=uda,
             duration=duration,

@@ -3,6 +3,7 @@ runtimes."""
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Collection
@@ -28,8 +29,6 @@ from propchange.upnp.device import Device, check_actions, check_device, place_de
 from propchange.upnp.hosted_url import HostedPaths, HostedURL
 
 if TYPE_CHECKING:
-    from pathlib import Path  # takes 1 ms and 0.6 MB to import
-
     from propchange.core.publisher.stats import HostStats
 
 
@@ -61,7 +60,7 @@ class HostedDeviceView:
         announce: bool,
         max_age: int,
         secure_location: str | None,
-        state_directory: Path | None,
+        state_directory: str | os.PathLike[str] | None,
         listen: bool,
         url: str | None,
         limits: Limits,
@@ -102,7 +101,12 @@ class HostedDeviceView:
             own_prefix="" if self._url is None or listen else self._url.prefix,
             server=product(uda),
         )
-        self._announcing = AnnouncementPolicy(announce, max_age, state_directory, secure_location)
+        folder = None
+        if state_directory is not None:
+            from pathlib import Path  # takes 1 ms and 0.6 MB to import
+
+            folder = Path(state_directory)
+        self._announcing = AnnouncementPolicy(announce, max_age, folder, secure_location)
         self.device = device
         at = str(port) if self._url is None else f"{self._url.port}{self._url.prefix}"
         self._placed = place_device(device, udn or device.udn or _derive_udn(device, at))

@@ -18,6 +18,7 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
+from propchange.driver.short_signature import short_in_help
 from propchange.driver.sockets import ports_of
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
@@ -43,6 +44,7 @@ class ControlPoint(ControlPointView[Sighting]):
 
     _sighting_type = Sighting
 
+    @short_in_help
     def __init__(
         self,
         *,

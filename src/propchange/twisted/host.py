@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 from twisted.internet.defer import Deferred
@@ -15,10 +15,12 @@ from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.hosted_device import HostedDeviceView
 from propchange.driver.publication import Tap
+from propchange.driver.short_signature import short_in_help
 from propchange.twisted.runtime import Reactor, TwistedRuntime
 from propchange.upnp.device import Device
 
 
+@short_in_help
 def host(
     device: Device,
     *,
@@ -40,7 +42,7 @@ def host(
     announce: bool = True,
     max_age: int = 1800,
     secure_location: str | None = None,
-    state_directory: Path | None = None,
+    state_directory: str | os.PathLike[str] | None = None,
     listen: bool = True,
     url: str | None = None,
     limits: Limits = DEFAULT_LIMITS,

@@ -1,0 +1,66 @@
+"""``help()`` in an interactive session."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import typing
+from typing import Any
+
+import pytest
+
+import propchange
+import propchange.blocking
+import propchange.twisted
+
+
+def lines_of(thing: object) -> list[str]:
+    """The help on ``thing``, in lines of a terminal of 80 columns."""
+    text = pydoc.plain(pydoc.render_doc(thing))
+    return [line[at : at + 80] for line in text.splitlines() for at in range(0, len(line) or 1, 80)]
+
+
+@pytest.mark.parametrize(
+    "host", [propchange.host, propchange.twisted.host, propchange.blocking.host]
+)
+def test_the_help_of_host_fits_a_screen_and_has_each_option(host: Any) -> None:
+    assert len(lines_of(host)) <= 40
+    text = "\n".join(lines_of(propchange.host))
+    for name in list(inspect.signature(propchange.host).parameters)[1:]:
+        assert f"``{name}``" in text or f"``{name}=" in text
+
+
+def test_the_first_screen_of_a_control_point_has_each_option_and_each_method() -> None:
+    """Behind it are the contracts of the methods."""
+    first = "\n".join(lines_of(propchange.ControlPoint)[:40])
+    for name in inspect.signature(propchange.ControlPoint).parameters:
+        assert f"``{name}``" in first or f"``{name}=" in first
+    for name in dir(propchange.ControlPoint):
+        member = inspect.getattr_static(propchange.ControlPoint, name)
+        if not name.startswith("_") and not isinstance(member, property):
+            assert f":meth:`{name}`" in first
+    assert "Method resolution order" in first
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        propchange.host,
+        propchange.ControlPoint.__init__,
+        propchange.twisted.host,
+        propchange.twisted.ControlPoint.__init__,
+        propchange.blocking.host,
+        propchange.blocking.ControlPoint.__init__,
+    ],
+)
+def test_a_program_can_read_the_types_of_the_options(function: Any) -> None:
+    assert typing.get_type_hints(function)["return"] is not None
+    assert "limits" in inspect.signature(function).parameters
+
+
+def test_a_subclass_has_the_signature_of_its_own() -> None:
+    class Point(propchange.ControlPoint):
+        def __init__(self, name: str) -> None:
+            super().__init__(friendly_name=name)
+
+    assert str(inspect.signature(Point)) == "(name: 'str') -> 'None'"
