@@ -91,8 +91,10 @@ types: $(DEV_STAMP) ## mypy --strict over the package, tests/typing, examples, t
 layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
 	$(BIN)/lint-imports --no-logo
 
-fast: $(DEV_STAMP) ## every test but interop and the slow ones
-	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' --ignore=tests/interop --ignore=tests/recovery $(PYTEST_ARGS)
+# Real programs, faults and attacks on both ends take minutes. `make test` has them.
+NOT_FAST := tests/interop tests/recovery tests/compat tests/hostile tests/benchmarks
+fast: $(DEV_STAMP) ## the tests of the rooms, but the slow ones
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
 
 check: lint types layers fast ## before each commit; under a minute
 

@@ -22,7 +22,7 @@ import pytest
 
 from tests.development_mode import IN_DEVELOPMENT, complaints
 
-pytestmark = pytest.mark.xdist_group("port 8123")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("port 8123")]  # real programs
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -48,6 +48,8 @@ from propchange.upnp.soap import parse_answer, parse_call, parse_soapaction
 from propchange.upnp.ssdp import read_datagram, read_search
 from tests.work import memory, seconds, steps
 
+pytestmark = pytest.mark.slow  # each reader, each shape, twice
+
 KEPT = ("xml_depth", "early_messages", "fold_keys", "pipelined_requests")
 UNLIMITED = replace(
     DEFAULT_LIMITS,

@@ -18,6 +18,12 @@ _LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
+def marks_of(loop: str) -> tuple[pytest.MarkDecorator, ...]:
+    """The marks of a test on ``loop``: `make check` runs a test on uvloop only if it runs on no
+    other loop."""
+    return (pytest.mark.slow,) if loop == "uvloop" else ()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """An `async def` test runs on the standard library's loop and, unless it is marked `one_loop`,
     on uvloop."""
@@ -25,7 +31,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         one = metafunc.definition.get_closest_marker("one_loop") is not None
         names = list(_LOOPS)[: 1 if one else None]
         metafunc.fixturenames.append("loop_factory")
-        metafunc.parametrize("loop_factory", [_LOOPS[name] for name in names], ids=names)
+        metafunc.parametrize(
+            "loop_factory",
+            [pytest.param(_LOOPS[name], id=name, marks=marks_of(name)) for name in names],
+        )
 
 
 class Message(NamedTuple):

@@ -10,9 +10,12 @@ import pytest
 from tests.blocking.conftest import Start
 from tests.blocking.devices import Hosted, RawDevice
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGKILL"), reason="Windows has no signals for another process"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(signal, "SIGKILL"), reason="Windows has no signals for another process"
+    ),
+]
 
 WATCH = """
 with ControlPoint(**own) as point:

@@ -615,6 +615,7 @@ def test_a_sid_that_the_new_one_has_replaced_is_forgotten_with_it(subscribed: Su
     assert subscribed.notify(0) == 200
 
 
+@pytest.mark.slow
 def test_services_that_are_gone_leave_nothing_behind(
     server: event.EventServer, reactor: Any, service: Any
 ) -> None:

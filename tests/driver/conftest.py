@@ -29,7 +29,7 @@ from propchange.twisted.host import HostedDevice
 from propchange.twisted.host import host as twisted_host
 from propchange.twisted.runtime import TwistedRuntime
 from propchange.upnp.device import Device
-from tests.asyncio.conftest import raw_device
+from tests.asyncio.conftest import marks_of, raw_device
 
 __all__ = ["raw_device"]
 
@@ -46,9 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """An `async def` test runs on each runtime, if it asks for one by the name of `driven`."""
     if inspect.iscoroutinefunction(metafunc.function) and "driven" in metafunc.fixturenames:
         metafunc.fixturenames.append("loop_factory")
-        metafunc.parametrize(
-            ("driven", "loop_factory"), list(_LOOPS.items()), ids=list(_LOOPS), indirect=["driven"]
-        )
+        kinds = [
+            pytest.param(kind, loop, id=kind, marks=marks_of(kind)) for kind, loop in _LOOPS.items()
+        ]
+        metafunc.parametrize(("driven", "loop_factory"), kinds, indirect=["driven"])
 
 
 class Driven:

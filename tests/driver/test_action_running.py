@@ -344,6 +344,7 @@ async def flood(home: House) -> Caller:
     return mute
 
 
+@pytest.mark.slow
 async def test_a_control_point_that_does_not_read_keeps_no_event_for_long(house: Any) -> None:
     async with house() as home:
         other = await home.dial()

@@ -15,6 +15,8 @@ from propchange.driver.listener import Listener
 from tests.driver.test_delivery_pool import END, OK, Sender, delivery
 from tests.wire import Until
 
+pytestmark = pytest.mark.slow  # counts the objects of hundreds of connections
+
 CONNECTIONS = 40
 GET = b"GET / HTTP/1.1\r\nHOST: a\r\n\r\n"
 

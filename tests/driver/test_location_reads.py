@@ -45,6 +45,7 @@ async def test_a_silent_location_does_not_keep_the_others_waiting(driven: Any) -
     assert device.asked == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 async def test_a_location_is_read_although_newer_ones_are_announced_all_the_time(
     driven: Any,
 ) -> None:

@@ -16,6 +16,8 @@ from propchange.core.diagnosis.verdicts import Verdict
 from propchange.core.subscriber.events import Cause, Status, StatusChange
 from tests.driver.test_control_point import Held, opened, subscribe
 
+pytestmark = pytest.mark.slow  # waits until a loss is certain, and for the repair
+
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
 BODY = (

@@ -391,6 +391,7 @@ async def test_a_connection_that_another_one_has_ended_in_the_same_turn_gets_not
     await until(lambda: made[0].calls == ["made", "lost"])
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_with_the_loop_once_the_last_connection_has_ended(
     peers: Peers, until: Until
 ) -> None:
@@ -434,6 +435,7 @@ async def test_connections_do_not_run_in_the_context_of_who_opened_the_first_one
     await until(lambda: "lost" in connection.calls)
 
 
+@pytest.mark.slow
 async def test_a_socket_that_cannot_be_watched_is_closed_and_its_attempt_fails(
     peers: Peers, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,6 +495,7 @@ async def test_the_last_bytes_and_the_end_of_a_stream_come_in_one_turn(
     await until(lambda: "lost" in connection.calls)
 
 
+@pytest.mark.slow
 async def test_a_listener_stays_with_the_loop_between_two_connections_and_then_leaves_nothing(
     until: Until,
 ) -> None:

@@ -572,6 +572,7 @@ async def test_unsubscribing_all_never_raises() -> None:
         assert await program.subscribe()  # it can be used again
 
 
+@pytest.mark.slow
 async def test_a_service_that_the_program_has_dropped_is_unsubscribed(until: Until) -> None:
     async with running() as program:
         service = await service_of(program.device)
@@ -585,6 +586,7 @@ async def test_a_service_that_the_program_has_dropped_is_unsubscribed(until: Unt
         await until(lambda: not program.handler._driven)
 
 
+@pytest.mark.slow
 async def test_a_handler_that_the_program_has_dropped_leaves_nothing(until: Until) -> None:
     device = LibraryDevice()
     handler = UpnpEventHandler(WebServer(), device)

@@ -11,6 +11,8 @@ import pytest
 
 from propchange.dropin.async_upnp_client.installation import REPLACEMENTS, differences
 
+pytestmark = pytest.mark.slow  # a program for each test
+
 SOURCES = Path(__file__).parents[2] / "src"
 INSTALL = "from propchange.dropin.async_upnp_client import install, uninstall\n"
 

@@ -25,6 +25,8 @@ from propchange.dropin.soco import install, kept_subscription, uninstall
 from propchange.dropin.soco import subscription as ours
 from tests.wire import Until
 
+pytestmark = pytest.mark.slow  # waits for players as long as SoCo does
+
 
 class Player(soco.SoCo):
     """A player whose household is known, so that SoCo does not ask for it."""

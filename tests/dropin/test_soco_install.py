@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a program for each test
+
 SOURCES = Path(__file__).parents[2] / "src"
 PLACE = "from propchange.dropin.soco import install, uninstall\n"
 
