@@ -22,7 +22,10 @@ import aiomqtt
 
 from lab.programs import Missing, free_port
 
-__all__ = ["Mosquitto", "Watcher", "retained"]
+__all__ = ["PROGRAM", "Mosquitto", "Watcher", "retained"]
+
+
+PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 class Mosquitto:
@@ -48,8 +51,7 @@ class Mosquitto:
 
     def start(self) -> None:
         """Start, and wait until it takes connections. Raises Missing without the program."""
-        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
+        if PROGRAM is None:
             raise Missing("no mosquitto on this machine: tools/install-peers installs it")
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(
@@ -59,7 +61,7 @@ class Mosquitto:
         )
         with (self.folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "-c", str(configuration)], stdout=log, stderr=log
+                [PROGRAM, "-c", str(configuration)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 10
         while True:

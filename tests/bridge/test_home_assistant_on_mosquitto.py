@@ -183,3 +183,42 @@ def test_without_commands_nothing_can_be_set(broker: Mosquitto) -> None:
             assert seen.json(f"{SERVICE}/SwitchPower")["values"] == {"Status": False}
 
     asyncio.run(run())
+
+
+def test_what_an_earlier_start_offered_is_kept_and_what_is_gone_of_it_is_removed(
+    broker: Mosquitto,
+) -> None:
+    async def run() -> None:
+        async with (
+            Watcher.of(broker, "homeassistant/#") as seen,
+            host(lamp(), interface="127.0.0.1", announce=False) as hosted,
+        ):
+            words = (hosted.description_url, "--home-assistant")
+            async with bridge(broker, *words):
+                offered = await seen.until(lambda: seen.json(CONFIG))
+            component = offered["components"]["SwitchPower_Status"]
+            # As an earlier version has offered it, or a device with another description.
+            offered["components"]["SwitchPower_Old"] = {**component, "unique_id": "old"}
+            await seen.client.publish(CONFIG, json.dumps(offered), qos=1, retain=True)
+            other = "homeassistant/device/propchange_other/config"
+            foreign = json.dumps(offered).replace("bridge/test/", "bridge/another/")
+            await seen.client.publish(other, foreign, qos=1, retain=True)
+            await seen.until(lambda: other in seen.last)
+            begun = len(seen.messages)
+            async with bridge(broker, *words):
+                await seen.until(lambda: len(seen.messages) >= begun + 2)
+                await seen.client.publish("homeassistant/status", "online", qos=1)
+                await seen.until(lambda: len(seen.messages) >= begun + 4)
+            since = [
+                json.loads(payload)["components"]
+                for topic, payload in seen.messages[begun:]
+                if topic == CONFIG
+            ]
+            # The entity is removed by its platform. No message takes back the one that is there.
+            assert since[0] == {"SwitchPower_Old": {"platform": "binary_sensor"}}
+            assert since[1:] == [{"SwitchPower_Status": component}] * 2
+            kept = await retained(broker, "homeassistant/#")
+            assert json.loads(kept[CONFIG])["components"] == {"SwitchPower_Status": component}
+            assert kept[other].decode() == foreign
+
+    asyncio.run(run())

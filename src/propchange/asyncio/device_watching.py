@@ -61,7 +61,8 @@ up to the longest."""
 @dataclass(slots=True, eq=False, repr=False)
 class FoundService:
     """A service of a watched device. ``device`` is the root device. ``key`` is the same when the
-    device is described again. ``subscription`` is the present one; None while there is none."""
+    device is described again; ``device`` and ``service`` are then new ones. ``subscription`` is the
+    present one; None while there is none."""
 
     device: RemoteDevice
     service: RemoteService
@@ -287,6 +288,15 @@ class DeviceWatching:
             self._devices_of_host[host] += 1
         else:
             watched.device, watched.types, watched.read_at = device, types, _clock()
+            services = {
+                key: service
+                for (key, _), service in zip(
+                    keyed_services(description), device.services, strict=True
+                )
+            }
+            for found in watched.services.values():
+                found.device = device
+                found.service = services.get(found.key, found.service)
         for each in description.all_devices():
             # A device belongs to the first description that contains it: a later one may be forged.
             self._roots.setdefault(udn_key(each.udn), root)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from propchange.asyncio.remote import RemoteService
 from propchange.bridge.home_assistant import (
     IDENTITY,
     PREFIX,
@@ -39,18 +40,19 @@ _LAST_BYTES = 16_777_216
 """Bytes of all discovery messages that are remembered, those that the broker retained at the start
 included. Bounds the memory, whatever others publish under these topics."""
 
-_BIRTH_SECONDS = 2.0
+_BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
 
 _logger = logging.getLogger("propchange.bridge.discovery_messages")
 
 
 class _Tree:
-    """A root device whose embedded devices are offered with it. ``contents`` has None for a service
-    whose description cannot be read; a service that is still read is missing."""
+    """A root device whose embedded devices are offered with it. ``services`` has the object that
+    each service description was last asked of. ``contents`` has None for one that cannot be read; a
+    service that is still read is missing."""
 
     def __init__(self) -> None:
-        self.services: dict[BridgedService, None] = {}
+        self.services: dict[BridgedService, RemoteService] = {}
         self.contents: dict[BridgedService, ServiceContents | None] = {}
         self.description: DeviceDescription | None = None
 
@@ -101,8 +103,8 @@ class DiscoveryMessages:
         tree = self._trees.get(service.state.root_udn)
         if tree is None:
             tree = self._trees[service.state.root_udn] = _Tree()
-        if service not in tree.services:
-            tree.services[service] = None
+        if tree.services.get(service) is not service.found.service:
+            tree.services[service] = service.found.service
             self._keep_last(service.state.udn)
             self._start(self._read(tree, service))
         elif tree.description is not service.found.device.description:
@@ -135,9 +137,12 @@ class DiscoveryMessages:
             return  # our own, and not retained
         self._output.retained.hear(topic, topic, topic, payload)
         self._output.wake()
-        if not retained or topic in self._offered or read_owner(payload) is None:
+        if not retained or read_owner(payload) is None:
             return
-        if self._last_bytes + len(payload) <= _LAST_BYTES:
+        if topic in self._offered:
+            # The device was read before the broker has answered.
+            self._remove(topic, payload, self._last[topic])
+        elif self._last_bytes + len(payload) <= _LAST_BYTES:
             self._set_last(topic, payload)
             udns = {each.state.udn for tree in self._trees.values() for each in tree.services}
             for udn in udns:
@@ -153,11 +158,11 @@ class DiscoveryMessages:
 
     async def _read(self, tree: _Tree, service: BridgedService) -> None:
         contents: ServiceContents | None = None
+        remote = service.found.service
         for wait in _READ_AGAIN:
             await asyncio.sleep(wait)
-            if service not in tree.services:
+            if tree.services.get(service) is not remote:
                 return
-            remote = service.found.service
             try:
                 async with self._readers:
                     variables = await remote.variables()
@@ -166,7 +171,7 @@ class DiscoveryMessages:
                 _logger.info("%s is not offered: %s", remote.full_name, error)
                 continue
             break
-        if service in tree.services:
+        if tree.services.get(service) is remote:
             tree.contents[service] = contents
             self._offer(tree)
 
@@ -232,14 +237,20 @@ class DiscoveryMessages:
     def _publish(self, made: Discovery) -> None:
         topic, payload = made.topic, encode(made.payload)
         last = self._last.get(topic)
-        if last is not None and last != payload:
-            removed = removal(made.payload, _read_payload(last))
-            if removed:
-                self._removals[topic] = encode(removed)
-                self._output.post(topic, self._removals[topic])
+        if last is not None:
+            self._remove(topic, last, payload)
         self._offered.add(topic)
         self._set_last(topic, payload)
         self._want(topic, payload)
+
+    def _remove(self, topic: str, last: bytes, payload: bytes) -> None:
+        """Remove the entities that ``last`` has and ``payload``, which follows, has not."""
+        if last == payload:
+            return
+        removed = removal(_read_payload(payload), _read_payload(last))
+        if removed:
+            self._removals[topic] = encode(removed)
+            self._output.post(topic, self._removals[topic])
 
     def _set_last(self, topic: str, payload: bytes) -> None:
         self._last_bytes += len(payload) - len(self._last.get(topic, b""))

@@ -96,7 +96,9 @@ class ServiceWatching:
         self._say(f"{device.friendly_name} ({device.udn}): {problem}")
 
     def found(self, services: Sequence[FoundService]) -> None:
-        """Make the states of ``services``."""
+        """Make the states of ``services``, and take over how devices are described now."""
+        for known in self.services.values():
+            self._describe(known)
         if not services:
             return
         root = services[0].device
@@ -121,6 +123,14 @@ class ServiceWatching:
             self.services[found] = bridged = BridgedService(found, state)
             made.append(bridged)
         self._output.found(made)
+
+    def _describe(self, service: BridgedService) -> None:
+        root, state = service.found.device.description, service.state
+        device = root.find_device(service.found.service.description.udn) or root
+        names = device.friendly_name, device.model_name
+        if names != (state.device_name, state.device_model):
+            state.device_name, state.device_model = names
+            self._output.status(service)
 
     def subscribe(self, service: FoundService, subscription: Subscription) -> None:
         """Read ``subscription``."""
