@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import threading
 import urllib.request
@@ -19,6 +18,7 @@ from propchange.blocking import host as blocking_host
 from propchange.core.publisher.stats import HostStats
 from propchange.core.subscriber.stats import ControlPointStats
 from propchange.metrics import CONTROL_POINT, HOST, collector
+from tests.test_deploy import tool
 from tests.wire import Until
 
 OWN: dict[str, Any] = {"interface": "127.0.0.1", "discovery": False}
@@ -208,9 +208,7 @@ async def test_the_numbers_of_a_flood_of_peers_make_no_more_series() -> None:
 
 
 def test_the_format_is_what_promtool_accepts() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool, of Debian's package prometheus, is not installed")
+    promtool = tool("promtool", "prometheus")
     text = generate_latest(registry_of(ControlPoint(), hosted_thermometer()[1]))
     checked = subprocess.run(
         [promtool, "check", "metrics"], check=False, input=text, capture_output=True, timeout=60

@@ -54,6 +54,11 @@ class Collector:
         self._numbers = 0
         self._away = True
 
+    @property
+    def away(self) -> bool:
+        """Whether the store is away."""
+        return self._away
+
     # --- the network ---
 
     def see(self, udn: str, now: float) -> None:
@@ -251,11 +256,13 @@ class Collector:
     def _receive(self, outcome: Taken | Dropped | Forgotten) -> None:
         outputs = self._of_device.get(outcome.udn, {})
         if isinstance(outcome, Taken):
+            self.totals.taken += 1
             outputs = {key: each for key, each in outputs.items() if not each.ended}
             for output in outputs.values():
                 output.new_term(outcome.term)
                 self._wake(output)
         elif isinstance(outcome, Dropped):
+            self.totals.lost += outcome.lost
             self._releasing.pop(outcome.udn, None)
             for output in outputs.values():
                 output.end(lost=outcome.lost)

@@ -106,6 +106,10 @@ class WaitingTotals(Record):
     duplicates: int = 0
     """Events that the store had already, because an answer was lost."""
     too_large: int = 0
+    taken: int = 0
+    """Devices that the collector has taken since the start."""
+    lost: int = 0
+    """Devices that other collectors have taken from it."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

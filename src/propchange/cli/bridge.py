@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -27,11 +27,13 @@ from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.topics import part
 from propchange.cli.exit_status import CommandFailed, run
 from propchange.cli.lines import escape
+from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
 from propchange.cli.options import exclude_option, interface_option, make_control_point
 from propchange.cli.targets import Target, find_devices
 from propchange.core.record import Record
 
 if TYPE_CHECKING:
+    from propchange.bridge.mqtt import MqttOutput
     from propchange.bridge.nats import NatsOutput
 
 Tables = dict[str, dict[str, Any]]
@@ -52,6 +54,7 @@ class BridgeOptions(Record):
     commands: bool | None
     interface: str | None
     exclude: Sequence[str]
+    metrics_port: MetricsAddress | None
 
 
 @click.command()
@@ -105,6 +108,7 @@ class BridgeOptions(Record):
 )
 @interface_option
 @exclude_option
+@metrics_port_option
 def bridge(**options: Any) -> None:
     """Send the events of devices to a broker.
 
@@ -137,7 +141,8 @@ async def _bridge(options: BridgeOptions) -> None:
         exclude=options.exclude or table.get("exclude", []),
         discovery=True,
     )
-    async with control_point:
+    numbers = partial(_numbers, output, nats)
+    async with metrics_served(options.metrics_port, control_point, numbers), control_point:
         watching = ServiceWatching(
             control_point,
             output,
@@ -222,6 +227,15 @@ def _collecting(
             raise
         raise CommandFailed("--nats needs nats-py: pip install 'propchange[nats]'") from error
     return NatsOutput(settings, say=_say)
+
+
+def _numbers(output: Output, nats: NatsOutput | None) -> Any:
+    """The numbers of the output, for metrics. Raises ImportError without prometheus-client."""
+    from propchange.bridge.metrics import mqtt_numbers, nats_numbers
+
+    if nats is not None:
+        return nats_numbers(nats.collector)
+    return mqtt_numbers(cast("MqttOutput", output).counters)
 
 
 async def _find(control_point: ControlPoint, target: Target) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -54,7 +55,8 @@ metrics_port_option = click.option(
 @contextlib.asynccontextmanager
 async def metrics_served(where: MetricsAddress | None, *of: Any) -> AsyncIterator[None]:
     """Serve the metrics of ``of``, which :func:`propchange.metrics.collector` takes, at ``where``;
-    None: not at all. Raises CommandFailed if the port is taken, or prometheus-client is missing."""
+    None: not at all. A ``partial`` in ``of`` makes such an object. Raises CommandFailed if the port
+    is taken, or prometheus-client is missing."""
     if where is None:
         yield
         return
@@ -88,7 +90,8 @@ class ServedMetrics:
         from propchange.metrics import collector
 
         self._registry = CollectorRegistry()
-        self._registry.register(collector(*of))
+        made = [each() if isinstance(each, partial) else each for each in of]
+        self._registry.register(collector(*made))
         ProcessCollector(registry=self._registry)
         self._text = exposition.generate_latest
         self._type = exposition.CONTENT_TYPE_LATEST.encode()
