@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import time
@@ -10,11 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from propchange import Device, action, host
 from propchange.bridge.metrics import nats_numbers
+from propchange.upnp.standard import SwitchPower
 from tests.bridge.collector_world import World
 from tests.bridge.conftest import Mosquitto, RunningBridge
 from tests.bridge.nats_servers import SERVERS, nats_server
-from tests.cli.conftest import PATIENCE, Workbench
+from tests.cli.conftest import PATIENCE, Loop, Workbench
+
+
+class Lamp(SwitchPower):
+    @action
+    def set_target(self, new_target_value: bool) -> None:
+        self.status = self.target = new_target_value
 
 
 def numbers(url: str) -> dict[str, float]:
@@ -51,6 +60,32 @@ def test_a_bridge_says_whether_its_broker_is_there_and_how_far_behind(
     wait_for(url, "propchange_bridge_broker_connections_total", lambda value: value == 2)
     assert numbers(url)["propchange_bridge_refused_total"] == 0
     assert running.end()[0] == 0
+
+
+def test_commands_that_are_carried_out_and_that_are_refused_are_counted(
+    mosquitto: Mosquitto, bridge: Callable[..., RunningBridge], loop: Loop
+) -> None:
+    hosted = host(Device("Lamp", services=[Lamp()]), interface="127.0.0.1", announce=False)
+    loop.run(hosted.__aenter__())
+    words = (hosted.description_url, "--mqtt", mosquitto.url, "--commands", "--metrics-port", "0")
+    running = bridge(*words)
+    assert running.process.stderr is not None
+    found = re.search(r"http://\S+", running.process.stderr.readline())
+    assert found
+    wait_for(found[0], 'propchange_subscriptions{status="active"}', lambda value: value == 1)
+    wait_for(found[0], "propchange_bridge_acknowledged_total", lambda value: value >= 3)
+    service = f"propchange/{hosted.udn.removeprefix('uuid:')}/SwitchPower"
+
+    async def publish() -> None:
+        async with mosquitto.client() as client:
+            await client.publish(f"{service}/call/GetTarget", b"", qos=1)
+            await client.publish(f"{service}/Nothing/set", b"1", qos=1)
+
+    asyncio.run(publish())
+    wait_for(found[0], "propchange_bridge_commands_total", lambda value: value == 1)
+    wait_for(found[0], "propchange_bridge_refused_commands_total", lambda value: value == 1)
+    assert running.end()[0] == 0
+    loop.run(hosted.close())
 
 
 def test_a_collector_serves_its_numbers(

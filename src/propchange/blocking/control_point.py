@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Coroutine, Iterator
 from functools import partial
+from threading import Lock
 from time import monotonic
 from typing import Any, Self, overload
 
@@ -16,7 +17,6 @@ from propchange.blocking.multicast import MulticastEvents
 from propchange.blocking.remote import InLoop, RemoteDevice, Sighting
 from propchange.blocking.subscription import Subscription, entered, with_poll
 from propchange.core.wire.messages import Request, Response
-from propchange.core.wire.refusals import EMPTY
 from propchange.driver.control_point import SubscriberDriver
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.multicast_receiving import wanted_of_all
@@ -44,6 +44,7 @@ class ControlPoint(ControlPointView[Sighting]):
         self._point = on_asyncio.ControlPoint(**options)
         self._thread = LoopThread(self._point, "the control point was closed: make another")
         self.limits = self._point.limits
+        self._after_end = Lock()
 
     @property
     def port(self) -> int:
@@ -140,9 +141,11 @@ class ControlPoint(ControlPointView[Sighting]):
 
     def receive(self, request: Request) -> Response:
         """Judge a request that a web server of the program has received, and return the answer, as
-        :meth:`propchange.ControlPoint.receive`, in any thread. After :meth:`close` it is 503."""
+        :meth:`propchange.ControlPoint.receive`, in any thread."""
         if self._thread.ended:
-            return Response(503, (EMPTY,), close=True)
+            # No subscription is left. As on asyncio, 412 ends it at a device that sends to it.
+            with self._after_end:
+                return self._begun().receive_notify(request)
         response: Response = self._thread.run(super().receive, request)
         return response
 

@@ -20,7 +20,8 @@ from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
-from propchange.errors import PropchangeError
+from propchange.driver.requests import ControlPointClosed
+from propchange.errors import ConnectionFailed, PropchangeError
 
 C = TypeVar("C", bound=type)
 P = ParamSpec("P")
@@ -202,10 +203,20 @@ class LoopThread:
             raise
         finally:
             self._calls.discard(call)
-        return call.result()
+        return self._closed_or(call.result)
+
+    def _closed_or(self, result: Callable[[], Any]) -> Any:
+        """What ``result`` returns. What it raises because another thread has ended this object
+        becomes Closed: a program has one exception to expect."""
+        try:
+            return result()
+        except (ControlPointClosed, ConnectionFailed) as error:
+            if not self._stopping:
+                raise
+            raise Closed(self._closed) from error
 
     def _run_here(self, function: Callable[[], Any]) -> Any:
-        result = function()
+        result = self._closed_or(function)
         if not isinstance(result, Awaitable):
             return result
         if isinstance(result, Coroutine):

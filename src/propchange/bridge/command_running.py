@@ -99,6 +99,7 @@ class CommandRunning:
             request = action_request(command, contents)
             outputs = await remote.call(request.action.name, **dict[str, Any](request.inputs))
             self._answer(command, answer_payload(request, outputs))
+            self._output.counters.commands += 1
         except ActionError as error:
             self._refuse(command, str(error), error.code)
         except (CommandRefused, PropchangeError, LookupError, TypeError, ValueError) as error:
@@ -112,6 +113,7 @@ class CommandRunning:
 
     def _refuse(self, command: Command, sentence: str, code: int | None = None) -> None:
         self._answer(command, refusal_payload(sentence, code))
+        self._output.counters.refused_commands += 1
         now = asyncio.get_running_loop().time()
         if self._lines.ready_at(now) <= now:
             self._lines.spend(now)

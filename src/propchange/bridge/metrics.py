@@ -39,6 +39,13 @@ MQTT = (
         "Messages that the broker has answered, refused ones too.",
     ),
     Family("refused", "bridge_refused", "counter", "Messages that the broker has refused."),
+    Family("commands", "bridge_commands", "counter", "Commands that were carried out."),
+    Family(
+        "refused_commands",
+        "bridge_refused_commands",
+        "counter",
+        "Commands that were not carried out.",
+    ),
 )
 """The metrics of a bridge to MQTT."""
 
@@ -78,6 +85,8 @@ class _MqttStats(Record):
     published: int
     acknowledged: int
     refused: int
+    commands: int
+    refused_commands: int
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -120,6 +129,8 @@ def mqtt_numbers(counters: MqttCounters) -> BridgeNumbers:
             counters.published,
             counters.acknowledged,
             counters.refused,
+            counters.commands,
+            counters.refused_commands,
         )
 
     return BridgeNumbers(MQTT, read)

@@ -118,6 +118,8 @@ class MqttCounters(Record):
     published: int = 0
     acknowledged: int = 0
     refused: int = 0
+    commands: int = 0
+    refused_commands: int = 0
     oldest: float | None = None
 
 

@@ -52,7 +52,7 @@ from propchange.driver.passed_requests import PassedRequests
 from propchange.driver.polling import PollFunction, RunningPolls
 from propchange.driver.remote import DescribedDevice, DescribedService, Documents
 from propchange.driver.reporting import Warnings, guarded, logger_named
-from propchange.driver.requests import Requests, Sender
+from propchange.driver.requests import ControlPointClosed, Requests, Sender
 from propchange.driver.runtime import Runtime, Signal, Tasks, Timer
 from propchange.driver.sightings import SeenDevice
 from propchange.driver.sockets import cannot_listen
@@ -252,9 +252,9 @@ class SubscriberDriver:
     def check_open(self) -> None:
         """Raise RuntimeError if the control point is closed or is being closed."""
         if self.closed:
-            raise RuntimeError("the control point was closed: make another")
+            raise ControlPointClosed("the control point was closed: make another")
         if self._leaving:
-            raise RuntimeError("the control point is being closed")
+            raise ControlPointClosed("the control point is being closed")
 
     async def close(self) -> None:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. A repeated

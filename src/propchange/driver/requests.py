@@ -42,6 +42,10 @@ DOCUMENT_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The statuses with which devices redirect a GET."""
 
 
+class ControlPointClosed(RuntimeError):
+    """The control point is closed, or is being closed: it takes no more work."""
+
+
 ELSEWHERE = Endpoint("", 0)
 """An unknown host: the sender of an announcement that the program has received elsewhere."""
 
