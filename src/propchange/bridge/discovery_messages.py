@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from propchange.bridge.output import BridgedService
 from propchange.bridge.payloads import encode
 from propchange.bridge.retained import Wanted
 from propchange.bridge.topics import udn_part
+from propchange.driver.reporting import logger_named
 from propchange.errors import PropchangeError
 from propchange.upnp.description import DeviceDescription
 from propchange.upnp.scpd import ServiceContents
@@ -43,7 +43,7 @@ included. Bounds the memory, whatever others publish under these topics."""
 _BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
 
-_logger = logging.getLogger("propchange.bridge.discovery_messages")
+_logger = logger_named("propchange.bridge.discovery_messages")
 
 
 class _Tree:

@@ -80,7 +80,7 @@ _POSITIONS = frozenset(
 _FINITE = "-1e300 < v < 1e300"
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 _DIAGNOSTIC = ("ID", "IDs", "Version", "ListVersion")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import random
 import secrets
@@ -40,6 +39,7 @@ from propchange.bridge.service_state import GONE
 from propchange.bridge.topics import Topics, part
 from propchange.core.record import Record
 from propchange.core.subscriber.events import Event
+from propchange.driver.reporting import logger_named
 from propchange.errors import PropchangeError
 from propchange.printable import printable
 
@@ -87,7 +87,7 @@ _STARTING = "the bridge has started anew and has not found the device yet"
 _ENDED = "the bridge has ended"
 _WILL = "the bridge has lost its connection to the broker"
 
-_logger = logging.getLogger("propchange.bridge.mqtt")
+_logger = logger_named("propchange.bridge.mqtt")
 
 # Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
 _BAD_PROTOCOL = {1, 132}
