@@ -59,7 +59,11 @@ class Bridge:
     def connect(self) -> None:
         self.connected = True
         self.inbox.clear()
+        self.read()
+
+    def read(self) -> None:
         self.retained.begin()
+        self.read_inbox()
         self.hear_bridges()
         for topic, payload in self.broker.retained.items():
             self.hear(topic, payload)
@@ -74,8 +78,14 @@ class Bridge:
         self.retained.hear(key, f"{key}/availability", topic, payload)
 
     def publish(self, number: int) -> None:
-        while number and self.connected and (message := self.retained.take()):
+        while number and self.connected:
             number -= 1
+            message = self.retained.take()
+            if message is None and self.retained.needs_reading:
+                self.read()
+                message = self.retained.take()
+            if message is None:
+                return
             self.check(*message)
             self.broker.publish(*message)
 

@@ -75,6 +75,11 @@ _REFUSED_WAIT = 30.0
 _END_SECONDS = 2.0
 """Seconds for the last messages when the bridge ends."""
 
+_READ_AGAIN_SECONDS = 2.0
+"""Least seconds between two readings of what is retained, on one connection. It is read again when
+the services of another bridge are taken over. Bounds what another client can cause by claiming
+services again and again."""
+
 _SILENT_SECONDS = 3.0
 """Seconds without a message after which a broker counts as one that does not let the bridge read
 its own topics."""
@@ -501,6 +506,7 @@ class MqttOutput:
         in_flight: set[asyncio.Task[None]] = set()
         self._waiting.clear()
         failures: list[BaseException] = []
+        read_again_at = 0.0
 
         def ended(task: asyncio.Task[None]) -> None:
             in_flight.discard(task)
@@ -526,7 +532,15 @@ class MqttOutput:
                 if failures:
                     raise failures[0]
                 if not in_flight:
+                    if self.retained.needs_reading and _now() >= read_again_at:
+                        read_again_at = _now() + _READ_AGAIN_SECONDS
+                        self._was_read.clear()
+                        self.retained.begin()
+                        await self._read(client)
+                        continue
                     self._idle.set()
+                if self.retained.needs_reading:
+                    due = min(due, read_again_at)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(None if due == math.inf else max(0, due - _now())):
                         await self._wake.wait()

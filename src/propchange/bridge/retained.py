@@ -74,16 +74,18 @@ Make = Callable[[], Wanted | None]
 class _Group:
     """``make`` makes what is wanted; None if nothing is. ``stale``: it has to be made anew, when it
     is the turn of the group. ``retained`` are the hashes of the payloads by topic, the mark
-    included. ``said`` is what the mark says; None without a mark. ``pending`` are own marks that
-    were not heard again yet."""
+    included; None if somebody may have changed it. ``said`` is what the mark says; None without a
+    mark. ``pending`` are own marks that were not heard again yet. ``unread``: another bridge has
+    written values since the broker was read."""
 
     mark_topic: str
     make: Make | None = None
     wanted: Wanted | None = None
     stale: bool = False
-    retained: dict[str, int] = field(default_factory=dict)
+    retained: dict[str, int | None] = field(default_factory=dict)
     said: Mark | None = None
     pending: deque[bytes] = field(default_factory=lambda: deque(maxlen=PENDING_MARKS))
+    unread: bool = False
 
 
 class RetainedTopics:
@@ -118,6 +120,9 @@ class RetainedTopics:
         self._known = 0
         self._others: dict[str, bool] = {}
         self._told: set[str] = set()
+        self.needs_reading = False
+        """Read again what is retained, from :meth:`begin` on: a group of another bridge is to be
+        taken over."""
 
     # --- what should be retained ---
 
@@ -156,13 +161,13 @@ class RetainedTopics:
 
     def begin(self) -> None:
         """A connection begins: nothing is known of what is retained."""
-        self._is_read, self._known = False, 0
+        self._is_read, self._known, self.needs_reading = False, 0, False
         self._others.clear()
         self._changed.clear()
         for key, group in list(self._groups.items()):
             if group.make is None:
                 del self._groups[key]
-            group.retained, group.said = {}, None
+            group.retained, group.said, group.unread = {}, None, False
             group.pending.clear()
 
     def hear(self, key: str, mark_topic: str, topic: str, payload: bytes) -> None:
@@ -189,14 +194,18 @@ class RetainedTopics:
             self._others[bridge_id] = online
         if not online:
             self._told.discard(bridge_id)
-            for key, group in self._groups.items():
-                if group.said is not None and group.said.bridge_id == bridge_id:
-                    self._changed[key] = None
+        for key, group in self._groups.items():
+            if group.said is not None and group.said.bridge_id == bridge_id:
+                # While it is online it changes values, and its marks alone are heard.
+                group.unread = group.unread or online
+                self._changed[key] = None
 
     def read(self) -> None:
         """All that was retained has been heard."""
         self._is_read = True
-        for key in self._groups:
+        for key, group in self._groups.items():
+            said = group.said
+            group.unread = said is not None and self._others.get(said.bridge_id, False)
             self._changed[key] = None
 
     def _hear_mark(self, key: str, group: _Group, topic: str, payload: bytes) -> None:
@@ -204,15 +213,28 @@ class RetainedTopics:
             return
         if group.pending and group.pending[0] == payload:
             group.pending.popleft()
-            return
-        # Somebody else has written it, after all that has been heard until now.
-        if payload:
-            self._keep(group, topic, payload)
+            if group.pending:
+                return  # the last own one comes later
         else:
-            # Another bridge has cleared the group.
-            self._known -= len(group.retained)
-            group.retained, group.said = {}, None
+            # Somebody else has written it, before the own ones that were not heard yet.
+            said = self._mark_of(payload)
+            group.unread = group.unread or (said is not None and said[0] != self._bridge_id)
+            for each in group.retained:
+                if each != topic:
+                    group.retained[each] = None
+        if not group.pending:
+            if payload:
+                self._keep(group, topic, payload)
+            else:
+                self._drop(group, topic)
         self._changed[key] = None
+
+    def _drop(self, group: _Group, topic: str) -> None:
+        if topic in group.retained:
+            del group.retained[topic]
+            self._known -= 1
+        if topic == group.mark_topic:
+            group.said = None
 
     def _keep(self, group: _Group, topic: str, payload: bytes) -> None:
         self._known += topic not in group.retained
@@ -256,10 +278,8 @@ class RetainedTopics:
             group.pending.append(payload)
         if payload:
             self._keep(group, topic, payload)
-        elif group.retained.pop(topic, None) is not None:
-            self._known -= 1
-            if topic == group.mark_topic:
-                group.said = None
+        else:
+            self._drop(group, topic)
 
     def _next_of(self, group: _Group) -> Publish | None:
         said, wanted, retained = group.said, group.wanted, group.retained
@@ -271,6 +291,9 @@ class RetainedTopics:
                     self._told.add(said.bridge_id)
                     self._said_by_other(said.bridge_id)
                 return None
+        if group.unread:
+            self.needs_reading = True
+            return None
         mark = retained.get(group.mark_topic)
         right = None if wanted is None else hash(wanted.mark)
         if wanted is None:
