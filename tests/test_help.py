@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 import typing
 from typing import Any
 
@@ -64,3 +65,16 @@ def test_a_subclass_has_the_signature_of_its_own() -> None:
             super().__init__(friendly_name=name)
 
     assert str(inspect.signature(Point)) == "(name: 'str') -> 'None'"
+
+
+@pytest.mark.parametrize(
+    "public", ["Service", "Device", "StateVariable", "Subscription", "Limits", "ControlPoint"]
+)
+def test_the_help_of_a_class_has_no_internals(public: str) -> None:
+    """No private name, no method that only propchange calls, no defaults of all caps."""
+    lines = pydoc.plain(pydoc.render_doc(getattr(propchange, public))).splitlines()
+    # Those of dataclasses are Python's own.
+    private = [line for line in lines if re.search(r"(?<![\w.])_(?!dataclass_)[a-z]\w*", line)]
+    assert private == []
+    assert not [line for line in lines if "For :class:`." in line]
+    assert sum("16384" in line for line in lines) <= 1

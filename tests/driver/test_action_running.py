@@ -761,7 +761,7 @@ async def test_events_of_another_service_wait_too_and_ctrl_c_ends_the_program(
         return hold(path, before)
 
     publication.hold = note  # type: ignore[method-assign] # the test looks at it
-    call = ActionCall(dimmer, dimmer.find_action("Dim"), {}, Request("POST", "/", ()), "", ())
+    call = ActionCall(dimmer, dimmer._find_action("Dim"), {}, Request("POST", "/", ()), "", ())
     with pytest.raises(KeyboardInterrupt):
         host._actions.run(call)
     assert held == [("/Light/event", 0), ("/Dimmer/event", 1)]

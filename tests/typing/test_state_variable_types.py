@@ -31,10 +31,10 @@ class Everything:
     time = StateVariable("time", initial=datetime.time(7))
     ident = StateVariable("uuid", merge=lambda older, newer: newer or older)
 
-    def read_variable(self, variable: StateVariable[V], /) -> V:
+    def _read_variable(self, variable: StateVariable[V], /) -> V:
         return variable.initial
 
-    def assign_variable(self, variable: StateVariable[V], value: V, /) -> None:
+    def _assign_variable(self, variable: StateVariable[V], value: V, /) -> None:
         variable.check(value)
 
 
@@ -100,4 +100,4 @@ def test_options_of_another_data_type_are_found_before_the_program_runs() -> Non
 def test_anything_with_the_two_methods_has_variables() -> None:
     everything = Everything()
     owner: HasVariables = everything
-    assert_type(owner.read_variable(Everything.r4), float)
+    assert_type(owner._read_variable(Everything.r4), float)

@@ -458,7 +458,7 @@ def test_without_takes_the_actions_of_a_variable_away() -> None:
 
     assert list(Short().actions) == ["GetVolume", "SetVolume", "ListPresets"]
     with pytest.raises(ActionError, match="602"):
-        Short().find_action("GetPosition")
+        Short()._find_action("GetPosition")
     assert Short().missing_actions() == ()
 
 
@@ -482,7 +482,7 @@ def test_a_required_action_that_lost_its_variable_is_missing() -> None:
         match=r"Bare \(urn.*\) lacks required actions of its standard: GetVolume, SetVolume \(with"
         r"out= leaves out Volume, which they need\)",
     ):
-        Bare().check_actions()
+        Bare()._check_actions()
 
 
 # --- what is implemented ---
@@ -496,26 +496,26 @@ def test_a_description_lists_what_is_implemented_and_what_the_values_answer() ->
 def test_required_actions_that_nothing_implements_are_named() -> None:
     assert Renderer().missing_actions() == ("SetVolume",)
     with pytest.raises(ValueError, match="lacks required actions of its standard: SetVolume") as e:
-        Renderer().check_actions()
+        Renderer()._check_actions()
     assert "    def set_volume(self, instance_id, channel, desired_volume): ..." in str(e.value)
-    Player().check_actions()
+    Player()._check_actions()
 
 
 def test_a_service_that_answers_every_post_itself_lacks_nothing() -> None:
     renderer = Renderer(on_action=lambda request: None)
     assert renderer.missing_actions() == ()
-    renderer.check_actions()
+    renderer._check_actions()
     assert list(renderer.actions) == ["GetVolume", "SetVolume", "GetPosition", "ListPresets"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("Stop", 401), ("Next", 602), ("SetVolume", 602)])
 def test_an_action_without_a_method_has_the_error_code_of_uda(name: str, code: int) -> None:
     renderer = Renderer()
-    for attempt in (renderer.find_action, lambda name: renderer.invoke(name, {})):
+    for attempt in (renderer._find_action, lambda name: renderer.invoke(name, {})):
         with pytest.raises(ActionError) as caught:
             attempt(name)
         assert caught.value.code == code
-    assert Player().find_action("SetVolume") == Player.set_volume.action
+    assert Player()._find_action("SetVolume") == Player.set_volume.action
 
 
 # --- running ---
@@ -643,7 +643,7 @@ def test_a_service_without_actions_has_one_that_answers_with_its_evented_variabl
     ]
     assert thermometer.invoke("GetValues", {}) == {"Temperature": 21.5, "Alarm": False}
     assert b"<actionList><action><name>GetValues</name>" in thermometer.scpd()
-    thermometer.check_actions()
+    thermometer._check_actions()
 
 
 def test_the_values_of_a_last_change_are_those_of_instance_0() -> None:
@@ -710,7 +710,7 @@ def test_a_function_implements_an_action_that_the_class_declares() -> None:
         volumes.append(desired_volume)
 
     renderer = Renderer(actions={"SetVolume": set_volume, "Next": action(lambda **given: given)})
-    renderer.check_actions()
+    renderer._check_actions()
     renderer.invoke("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 4})
     renderer.set_volume(0, "Master", desired_volume=5)
     assert volumes == [4, 5]
@@ -785,9 +785,9 @@ def test_functions_implement_the_actions_of_a_service_description() -> None:
     service.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
     assert calls == [(3, 4)]
     with pytest.raises(ActionError, match="602"):
-        service.find_action("GetLoad")
+        service._find_action("GetLoad")
     with pytest.raises(ActionError, match="401"):
-        service.find_action("Stop")
+        service._find_action("Stop")
     assert service.missing_actions() == ()
 
 

@@ -415,7 +415,7 @@ def test_the_paths_can_be_chosen() -> None:
         control_path = "Lamp/Control"
         scpd_path = "Lamp.xml"
     """)
-    assert service.paths == {"event": "Lamp/Event", "control": "Lamp/Control", "scpd": "Lamp.xml"}
+    assert service._paths == {"event": "Lamp/Event", "control": "Lamp/Control", "scpd": "Lamp.xml"}
 
 
 def test_the_page_has_the_keys_of_each_table_and_no_others() -> None:

@@ -86,9 +86,9 @@ class Oven(Service, metaclass=Noting, type="urn:example-org:service:Oven:1"):
     def celsius(fahrenheit: float) -> float:
         return (fahrenheit - 32) / 1.8
 
-    read_variable = note("read_variable")
-    assign_variable = note("assign_variable")
-    call_action = note("call_action")
+    _read_variable = note("_read_variable")
+    _assign_variable = note("_assign_variable")
+    _call_action = note("_call_action")
     on_action = note("on_action")
 
     def __repr__(self) -> str:
@@ -262,9 +262,12 @@ def test_every_name_of_a_service_is_there_or_is_refused(oven: Any) -> None:
                 continue
             there.add(name)
     assert there == {
-        "call_action", "instance", "instances", "read_variable", "assign_variable",
-        "service_id", "service_type", "values",
-    }  # fmt: skip
+        "instance",
+        "instances",
+        "service_id",
+        "service_type",
+        "values",
+    }
 
 
 def test_special_methods_of_the_class_do_not_run(oven: Any) -> None:
@@ -279,8 +282,8 @@ def test_special_methods_of_the_class_do_not_run(oven: Any) -> None:
     with pytest.raises((AttributeError, TypeError)), oven:
         pass
     assert dir(oven) == sorted(
-        ["assign_variable", "call_action", "door", "instance", "instances", "read_variable",
-         "service_id", "service_type", "set_temperature", "temperature", "values"]
+        ["door", "instance", "instances", "service_id", "service_type", "set_temperature",
+         "temperature", "values"]
     )  # fmt: skip
 
 

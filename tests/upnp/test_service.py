@@ -193,7 +193,7 @@ def test_what_is_no_service_type_is_refused_at_the_declaration(wrong: str) -> No
 def test_a_service_id_that_is_given_is_kept() -> None:
     service = Thermometer(id="urn:upnp-org:serviceId:urn:schemas-upnp-org:service:T")
     assert service.service_id == "urn:upnp-org:serviceId:urn:schemas-upnp-org:service:T"
-    assert service.has_own_id
+    assert service._has_own_id
     with pytest.raises(ValueError, match="is not a serviceId"):
         Thermometer(id="two words")
 

@@ -64,7 +64,7 @@ def test_the_service_id_follows_from_the_type(service_type: str, service_id: str
     assert default_service_id(service_type) == service_id
     service = Service(type=service_type)
     assert service.service_id == service_id
-    assert not service.has_own_id
+    assert not service._has_own_id
 
 
 @pytest.mark.parametrize("path", ["a", "/a", "MediaRenderer/AVTransport/Event", "a.b~c/D_1/x,y=z"])

@@ -38,7 +38,7 @@ def loaded() -> Service:
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_each_simulated_service_has_the_actions_that_its_standard_requires(name: str) -> None:
-    simulated(name).check_actions()
+    simulated(name)._check_actions()
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_what_a_simulated_service_cannot_do_has_an_error(
 ) -> None:
     service = simulated(name)
     if code != 602:
-        values = {each.name: each.variable.initial for each in service.find_action(action).inputs}
+        values = {each.name: each.variable.initial for each in service._find_action(action).inputs}
         inputs = {**values, **inputs}
     assert code_of(service, action, **inputs) == code
 

@@ -93,15 +93,15 @@ def test_a_device_without_a_required_action_is_told_which_and_how() -> None:
     with pytest.raises(
         ValueError, match="SetAVTransportURI, Stop, Play, Seek, Next, Previous"
     ) as told:
-        AVTransport().check_actions()
+        AVTransport()._check_actions()
 
     assert "AVTransport" in str(told.value)
     assert "@action\n    def set_av_transport_uri(self, instance_id, current_uri" in str(told.value)
 
 
 def test_a_standard_service_whose_values_answer_every_required_action_needs_no_method() -> None:
-    WANCommonInterfaceConfig().check_actions()
-    ConnectionManager().check_actions()
+    WANCommonInterfaceConfig()._check_actions()
+    ConnectionManager()._check_actions()
 
 
 def test_the_getters_answer_from_the_values() -> None:
@@ -180,12 +180,12 @@ def test_without_takes_the_actions_of_a_variable_away() -> None:
         def select_preset(self, instance_id: int, preset_name: str) -> None: ...
 
     amplifier = Amplifier()
-    amplifier.check_actions()
+    amplifier._check_actions()
     assert "GetVolume" in amplifier.actions
     gone = ("GetVolumeDB", "SetVolumeDB", "GetVolumeDBRange", "GetBrightness", "SetBrightness")
     for name in gone:
         with pytest.raises(ActionError, match="602"):
-            amplifier.find_action(name)
+            amplifier._find_action(name)
 
 
 def test_the_names_of_a_method_and_its_parameters_are_enough() -> None:

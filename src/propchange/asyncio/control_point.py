@@ -12,6 +12,7 @@ from propchange.asyncio.remote import RemoteDevice, Sighting
 from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.asyncio.subscription import Subscription
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.short_signature import short_in_help
 from propchange.core.subscriber.event_pace import check_minimum_interval
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.driver.chosen_addresses import check_exclude
@@ -20,7 +21,6 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
-from propchange.driver.short_signature import short_in_help
 from propchange.driver.sockets import ports_of
 
 

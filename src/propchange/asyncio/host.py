@@ -10,10 +10,10 @@ from propchange.asyncio.runtime import AsyncioRuntime
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import INITIAL_EVENT_DELAY
+from propchange.core.short_signature import short_in_help
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.hosted_device import HostedDeviceView
 from propchange.driver.publication import Tap
-from propchange.driver.short_signature import short_in_help
 from propchange.upnp.device import Device
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from propchange.core.record import Record
+from propchange.core.short_signature import short_in_help
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -775,6 +776,9 @@ class Limits(Record):
             ),
             failing_delivery_connections=part(self.failing_delivery_connections, 1, 6, deliveries),
         )
+
+
+short_in_help(Limits.__init__)
 
 
 DEFAULT_LIMITS = Limits()

@@ -9,6 +9,7 @@ from typing import Any, overload
 from twisted.internet.defer import Deferred
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
+from propchange.core.short_signature import short_in_help
 from propchange.core.subscriber.events import Convert, Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
@@ -18,7 +19,6 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
-from propchange.driver.short_signature import short_in_help
 from propchange.driver.sockets import ports_of
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting

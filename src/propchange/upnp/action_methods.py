@@ -58,7 +58,7 @@ def argument(variable: Related, *, name: str) -> NamedArgument:
 class HasActions(Protocol):
     """An object with actions as attributes: a service, at the device or at the control point."""
 
-    def call_action(
+    def _call_action(
         self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[R]:
         """Run the action, or call it at the device."""
@@ -174,7 +174,7 @@ class ActionMethod(Generic[P, R_co]):
         service = instance
 
         def call(*args: P.args, **keywords: P.kwargs) -> Awaitable[R_co]:
-            return service.call_action(self, args, keywords)
+            return service._call_action(self, args, keywords)
 
         # For help() and inspect.signature().
         call.__name__, call.__qualname__ = self.__name__, self.__qualname__

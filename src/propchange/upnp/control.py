@@ -99,7 +99,7 @@ class Control:
                 ErrorCode.INVALID_ACTION,
                 f"{ErrorCode.INVALID_ACTION.words}: SOAPACTION and the body name different actions",
             )
-        action = service.find_action(called)
+        action = service._find_action(called)
         inputs = action.read_inputs(call.texts)
         return ActionCall(service, action, inputs, request, service_type, call.problems)
 

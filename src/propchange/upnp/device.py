@@ -115,7 +115,7 @@ def check_actions(device: Device) -> None:
     problems = []
     for service in device.all_services():
         try:
-            service.check_actions()
+            service._check_actions()
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -157,17 +157,17 @@ class PlacedService(NamedTuple):
     @property
     def scpd_path(self) -> str:
         """The path of the service description."""
-        return self.service.paths.get("scpd") or f"{self.segment}/scpd.xml"
+        return self.service._paths.get("scpd") or f"{self.segment}/scpd.xml"
 
     @property
     def control_path(self) -> str:
         """The path that actions are POSTed to."""
-        return self.service.paths.get("control") or f"{self.segment}/control"
+        return self.service._paths.get("control") or f"{self.segment}/control"
 
     @property
     def subscription_path(self) -> str:
         """The path for SUBSCRIBE that the service would have with evented variables."""
-        return self.service.paths.get("event") or f"{self.segment}/event"
+        return self.service._paths.get("event") or f"{self.segment}/event"
 
     @property
     def event_path(self) -> str:
@@ -236,7 +236,7 @@ def place_device(device: Device, udn: str) -> PlacedDevice:
             while True:
                 placed = placed._replace(segment=_free(_segment(service_id), segments))
                 kinds = zip(("scpd", "control", "event"), placed.paths, strict=True)
-                if not any(path in taken for kind, path in kinds if kind not in service.paths):
+                if not any(path in taken for kind, path in kinds if kind not in service._paths):
                     break
             services.append(placed)
         devices = []
@@ -254,7 +254,7 @@ def _given_paths(root: Device) -> set[str]:
     twice, or that is the path of the description."""
     owners = {_DESCRIPTION_PATH: "the description of the device"}
     for service in root.all_services():
-        for kind, path in service.paths.items():
+        for kind, path in service._paths.items():
             if path in owners:
                 raise ValueError(
                     f"{kind}_path={path!r} of {service!r} is the path of {owners[path]} already: "
@@ -271,7 +271,7 @@ def _check_tree(root: Device) -> None:
             if id(part) in seen:
                 raise ValueError(f"{part!r} is in the device {root.friendly_name!r} twice")
             seen.add(id(part))
-    own_ids = [service.service_id for service in root.all_services() if service.has_own_id]
+    own_ids = [service.service_id for service in root.all_services() if service._has_own_id]
     udns = [device.udn for device in root.all_devices() if device.udn is not None]
     for called, names in (("services have the serviceId", own_ids), ("devices have the UDN", udns)):
         for name in names:
@@ -281,7 +281,7 @@ def _check_tree(root: Device) -> None:
 
 def _number_ids(root: Device) -> dict[int, str]:
     services = list(root.all_services())
-    ids = {id(s): s.service_id for s in services if s.has_own_id}
+    ids = {id(s): s.service_id for s in services if s._has_own_id}
     taken = set(ids.values())
     # First each service that can have the plain id, so that a number never takes another's name.
     for service in services:

@@ -145,7 +145,7 @@ class _RemoteState:
     def __iter__(self) -> Iterator[str]:
         return iter(self._access.values())
 
-    def read_variable(self, variable: StateVariable[Any]) -> Any:
+    def _read_variable(self, variable: StateVariable[Any]) -> Any:
         return self._access.read(variable)
 
     @property
@@ -173,14 +173,14 @@ class _RemoteState:
 
     # --- actions ---
 
-    def call_action(
+    def _call_action(
         self, method: ActionMethod[Any, Any], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[Any]:
         return self._access.call(method, args, keywords)
 
     # --- the device's state cannot be assigned ---
 
-    def assign_variable(self, variable: StateVariable[Any], value: object) -> NoReturn:
+    def _assign_variable(self, variable: StateVariable[Any], value: object) -> NoReturn:
         raise AttributeError(self._unassignable(variable))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -209,7 +209,7 @@ class Service(ServiceValues):
         variable = self._class_attributes.get(name)
         if variable is not None:
             # As StateVariable.__set__, without another call.
-            self.assign_variable(variable, value)
+            self._assign_variable(variable, value)
             return
         if name[0] != "_":
             self.__refuse_misspelt(name)
@@ -241,7 +241,7 @@ class Service(ServiceValues):
         return self.__default_id if self.__id is None else self.__id
 
     @property
-    def has_own_id(self) -> bool:
+    def _has_own_id(self) -> bool:
         """Whether the serviceId was given. It is then not numbered."""
         return self.__id is not None
 
@@ -256,7 +256,7 @@ class Service(ServiceValues):
         and declared actions that the present values answer."""
         return self.__actions.listed(self.on_action is not None)
 
-    def find_action(self, name: str) -> Action:
+    def _find_action(self, name: str) -> Action:
         """The action ``name``. Raises :exc:`.ActionError` 401 for an unknown one, 602 for one
         without a method (UDA 2.0 §3.2.2)."""
         return self.__actions.find(name)
@@ -266,7 +266,7 @@ class Service(ServiceValues):
         service with ``on_action``."""
         return () if self.on_action is not None else tuple(self.__actions.missing())
 
-    def check_actions(self) -> None:
+    def _check_actions(self) -> None:
         """Raises ValueError if required actions are missing. It names them all, and says how to
         implement one."""
         if self.on_action is None:
@@ -274,11 +274,12 @@ class Service(ServiceValues):
 
     def invoke(self, name: str, inputs: Mapping[str, Any]) -> Any:
         """Run the action ``name`` with the values of its in arguments by wire name. The result is
-        what the method returns: an awaitable if it is an ``async def``. Raises as
-        :meth:`find_action`, and what the method raises."""
+        what the method returns: an awaitable if it is an ``async def``. Raises
+        :exc:`.ActionError` 401 for an unknown action and 602 for one without a method (UDA 2.0
+        §3.2.2), and what the method raises."""
         return self.__actions.invoke(self, name, inputs)
 
-    def call_action(
+    def _call_action(
         self, method: ActionMethod[Any, R], args: tuple[Any, ...], keywords: dict[str, Any], /
     ) -> Awaitable[R]:
         """For the methods with ``@action``: run the method of this object."""
@@ -289,7 +290,7 @@ class Service(ServiceValues):
         return result if isinstance(result, Awaitable) else Returned(result)
 
     @property
-    def paths(self) -> Mapping[str, str]:
+    def _paths(self) -> Mapping[str, str]:
         """The paths that were given: "event", "control" and "scpd" -> path without a slash in
         front."""
         return MappingProxyType(self.__paths)
@@ -302,3 +303,6 @@ def _paths(event: str | None, control: str | None, scpd: str | None) -> dict[str
     """The paths that were given, by what they are for."""
     given = {"event": event, "control": control, "scpd": scpd}
     return {name: check_path(path, name) for name, path in given.items() if path is not None}
+
+
+del Service.__annotations__  # those of private attributes, which help() would print

@@ -70,7 +70,7 @@ class ServiceValues:
     @property
     def values(self) -> Mapping[str, Any]:
         """Wire name -> present value. A copy."""
-        return {name: self.read_variable(v) for name, v in self.__variables.items()}
+        return {name: self._read_variable(v) for name, v in self.__variables.items()}
 
     @property
     def hosted(self) -> bool:
@@ -81,11 +81,11 @@ class ServiceValues:
 
     def __getitem__(self, name: str) -> Any:
         """The value of a variable by its wire name. Raises ``KeyError`` for an unknown name."""
-        return self.read_variable(self.__find(name))
+        return self._read_variable(self.__find(name))
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Assign to a variable by its wire name, like an assignment to the attribute."""
-        self.assign_variable(self.__find(name), value)
+        self._assign_variable(self.__find(name), value)
 
     def __contains__(self, name: object) -> bool:
         return name in self.__variables
@@ -93,14 +93,14 @@ class ServiceValues:
     def __iter__(self) -> Iterator[str]:
         return iter(self.__variables)
 
-    def read_variable(self, variable: StateVariable[Any]) -> Any:
+    def _read_variable(self, variable: StateVariable[Any]) -> Any:
         """For :class:`.StateVariable`: the value of the attribute."""
         batch = self.__batch
         if batch is None or is_inside(batch):
             return self.__values[variable.name]
         return self.__settled()[variable.name]
 
-    def assign_variable(self, variable: StateVariable[Any], value: Any) -> None:
+    def _assign_variable(self, variable: StateVariable[Any], value: Any) -> None:
         """For :class:`.StateVariable`: assign to the attribute."""
         sink = self.__sink
         if sink is not None:
@@ -203,7 +203,7 @@ class ServiceValues:
         key = self.__key(number, name, channel)
         variable = self.__variables[name]
         if isinstance(key, str):
-            self.assign_variable(variable, value)
+            self._assign_variable(variable, value)
             return
         self.__check_instances()
         if number not in self.instances:

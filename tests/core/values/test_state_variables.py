@@ -29,10 +29,10 @@ class Thermometer:
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
 
-    def read_variable(self, variable: StateVariable[Any], /) -> Any:
+    def _read_variable(self, variable: StateVariable[Any], /) -> Any:
         return variable.parse(self.texts[variable.name])
 
-    def assign_variable(self, variable: StateVariable[Any], value: Any, /) -> None:
+    def _assign_variable(self, variable: StateVariable[Any], value: Any, /) -> None:
         self.texts[variable.name] = variable.format(variable.check(value))
 
 

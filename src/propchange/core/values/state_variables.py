@@ -59,10 +59,10 @@ _ALLOWED_SHOWN = 16
 class HasVariables(Protocol):
     """The methods of an object that has state variables as attributes: a service."""
 
-    def read_variable(self, variable: StateVariable[V], /) -> V:
+    def _read_variable(self, variable: StateVariable[V], /) -> V:
         """The current value."""
 
-    def assign_variable(self, variable: StateVariable[V], value: V, /) -> None:
+    def _assign_variable(self, variable: StateVariable[V], value: V, /) -> None:
         """Take a new value, after ``variable.check``."""
 
 
@@ -307,10 +307,10 @@ class StateVariable(Generic[T]):
     def __get__(self, instance: HasVariables | None, owner: type) -> Self | T:
         if instance is None:
             return self
-        return instance.read_variable(self)
+        return instance._read_variable(self)
 
     def __set__(self, instance: HasVariables, value: T) -> None:
-        instance.assign_variable(self, value)
+        instance._assign_variable(self, value)
 
     def inherit_eventing(self, older: StateVariable[Any]) -> None:
         """Take the eventing of ``older``, the variable that this one replaces in a subclass. Does

@@ -10,14 +10,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ShortSignature(inspect.Signature):
-    """A signature whose text leaves out the options. ``help()`` prints each default otherwise, in
-    one line of many hundred characters; the docstring names the options. Programs that read the
-    parameters get all of them."""
+    """A signature whose text leaves out the parameters with a default. ``help()`` prints each
+    default otherwise, in one line of many hundred characters; the docstring names the options.
+    Programs that read the parameters get all of them."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        shown = [each for each in self.parameters.values() if each.kind is not each.KEYWORD_ONLY]
+        shown = [each for each in self.parameters.values() if each.default is each.empty]
         options = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)
         return_annotation = self.return_annotation
         short = inspect.Signature([*shown, options], return_annotation=return_annotation)
