@@ -101,6 +101,8 @@ def test_a_command_is_read_from_its_topic(topic: str, name: str, calls: bool) ->
         "propchange/u/S/Volume/set/answer",
         "propchange/u//Volume/set",
         "other/u/S/Volume/set",
+        f"propchange/u/S/{'x' * 65}/set",
+        f"propchange/u/S/call/{'x' * 65}",
         "set",
         "",
     ],

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from propchange.bridge.payloads import encode, plain_value
 from propchange.bridge.setters import default_of, find_setter
-from propchange.bridge.topics import part
+from propchange.bridge.topics import PART_CHARACTERS, part
 from propchange.core.record import Record
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import listed, printable
@@ -76,6 +76,8 @@ def read_command(topic: str, payload: bytes, base: str) -> Command | None:
     begin, udn, service, name, last = (*topic.rsplit("/", 4), "", "", "", "")[:5]
     if begin != base or not (udn and service and name and last):
         return None
+    if max(map(len, (udn, service, name, last))) > PART_CHARACTERS:
+        return None  # no part is as long
     if name == "call":
         return Command(topic, udn, service, last, True, payload)
     return Command(topic, udn, service, name, False, payload) if last == "set" else None

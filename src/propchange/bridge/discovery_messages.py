@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,8 +34,11 @@ _READERS = 16
 """Service descriptions that are read at the same time."""
 
 _READ_AGAIN = (0.0, 5.0, 30.0)
-"""Seconds before each attempt to read a service description. After the last one the service is
-offered without entities."""
+"""Seconds before each attempt to read a service description. After the last one the others are
+offered without it."""
+
+_READ_LATER = 300.0
+"""Seconds between the attempts after that."""
 
 _LAST_BYTES = 16_777_216
 """Bytes of all discovery messages that are remembered, those that the broker retained at the start
@@ -47,12 +51,14 @@ _logger = logger_named("propchange.bridge.discovery_messages")
 
 
 class _Tree:
-    """A root device whose embedded devices are offered with it. ``services`` has the object that
-    each service description was last asked of. ``contents`` has None for one that cannot be read; a
-    service that is still read is missing."""
+    """A root device whose embedded devices are offered with it. ``services`` has the present object
+    of each service. ``contents`` has None for a service description that cannot be read; one that
+    is still read is missing. ``read`` has the SID and the description of the device of that
+    time."""
 
     def __init__(self) -> None:
         self.services: dict[BridgedService, RemoteService] = {}
+        self.read: dict[BridgedService, tuple[str, DeviceDescription]] = {}
         self.contents: dict[BridgedService, ServiceContents | None] = {}
         self.description: DeviceDescription | None = None
 
@@ -103,12 +109,21 @@ class DiscoveryMessages:
         tree = self._trees.get(service.state.root_udn)
         if tree is None:
             tree = self._trees[service.state.root_udn] = _Tree()
-        if tree.services.get(service) is not service.found.service:
-            tree.services[service] = service.found.service
+        known, remote = tree.services.get(service), service.found.service
+        if known is not remote:
+            tree.services[service] = remote
             self._keep_last(service.state.udn)
-            self._start(self._read(tree, service))
-        elif tree.description is not service.found.device.description:
+            if known is None or self._may_differ(tree, service):
+                self._start(self._read(tree, service))
+        if tree.description is not service.found.device.description:
             self._offer(tree)
+
+    @staticmethod
+    def _may_differ(tree: _Tree, service: BridgedService) -> bool:
+        """Whether the service description of ``service``, whose device was described again, may be
+        another one. Anybody can cause that with forged announcements; the same device is not asked
+        for all of its service descriptions each time."""
+        return tree.read.get(service) != (service.state.sid, service.found.device.description)
 
     def forgotten(self, service: BridgedService) -> None:
         """Offer ``service`` no more."""
@@ -118,6 +133,7 @@ class DiscoveryMessages:
             return
         del tree.services[service]
         tree.contents.pop(service, None)
+        tree.read.pop(service, None)
         if service.state.udn not in {each.state.udn for each in tree.services}:
             self._withdraw(service.state.udn)
         if tree.services:
@@ -157,23 +173,27 @@ class DiscoveryMessages:
         task.add_done_callback(self._tasks.discard)
 
     async def _read(self, tree: _Tree, service: BridgedService) -> None:
-        contents: ServiceContents | None = None
         remote = service.found.service
-        for wait in _READ_AGAIN:
-            await asyncio.sleep(wait)
+        for attempt in itertools.count():
+            times = len(_READ_AGAIN)
+            await asyncio.sleep(_READ_AGAIN[attempt] if attempt < times else _READ_LATER)
             if tree.services.get(service) is not remote:
                 return
+            contents: ServiceContents | None = None
             try:
                 async with self._readers:
                     variables = await remote.variables()
                     contents = ServiceContents(variables, await remote.actions(), ())
             except (PropchangeError, ValueError) as error:
                 _logger.info("%s is not offered: %s", remote.full_name, error)
-                continue
-            break
-        if tree.services.get(service) is remote:
-            tree.contents[service] = contents
-            self._offer(tree)
+            if tree.services.get(service) is not remote:
+                return
+            if contents is not None or attempt + 1 == times:
+                tree.contents[service] = contents
+                tree.read[service] = service.state.sid, service.found.device.description
+                self._offer(tree)
+            if contents is not None:
+                return
 
     # --- discovery ---
 
@@ -204,7 +224,12 @@ class DiscoveryMessages:
             made = self._discovery(root, udn, services, via) if via else plain[udn]
             for (service, name), reason in made.left_out.items():
                 _logger.debug("%s of %s is not offered: %s", name, service, reason)
-            if made.payload:
+            unread = {each.state.udn for each in tree.services if tree.contents[each] is None}
+            last = self._last.get(made.topic)
+            if udn in unread and last is not None:
+                # What is missing now may have been offered before.
+                self._want(made.topic, last)
+            elif made.payload:
                 self._publish(made)
             else:
                 self._withdraw(udn)
