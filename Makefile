@@ -29,7 +29,7 @@ MUTATION_SCORE ?= 85
 TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard examples/cookbook/*.py) $(wildcard tools/*.py) $(wildcard fuzz/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo lint format types layers fast check coverage peers suite test matrix bench faults docs \
+.PHONY: help venv demo lint format types layers fast check coverage peers suite test matrix bench faults docs pictures \
 	soak crashes mutants fuzz states command-pages conformance conformance-check prove-clauses requirements changelog dist clean
 
 help: ## this list
@@ -128,6 +128,10 @@ docs: $(DOCS_STAMP) docs/conformance.md docs/states.md ## the documentation site
 
 command-pages: $(DEV_STAMP) ## write docs/command.md and man/propchange.1 from the help of the command
 	$(BIN)/python tools/command_pages.py
+
+# They are committed, because README.md shows one of them. Each run has other times.
+pictures: $(DEV_STAMP) ## draw docs/pictures, the command in a terminal; as root, on Linux
+	$(BIN)/python tools/pictures.py
 
 # Also PROVE_ARGS=--all, or the ids of clauses.
 prove-clauses: $(DEV_STAMP) ## take 30 rules out at random; the tests of each must notice

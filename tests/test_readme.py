@@ -35,13 +35,28 @@ def _start(program: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_code_for_both_sides_stands_within_the_first_forty_lines():
-    head = "\n".join(README.splitlines()[:40])
-    assert len(re.findall(r"```python\n(.*?)```", head, re.DOTALL)) == 2
+def test_both_sides_and_a_picture_stand_within_the_first_twelve_lines():
+    head = "\n".join(README.splitlines()[:12])
+    assert "host(" in head
+    assert "ControlPoint(" in head
+    picture = re.search(r"!\[.+\]\((.+)\)", head)
+    assert picture is not None
+    assert (ROOT / picture[1]).read_text("utf-8").startswith("<svg")
+
+
+def test_the_first_program_of_the_readme_prints_what_its_comment_says(tmp_path):
+    started = _start(PROGRAMS[0], tmp_path / "both.py")
+    try:
+        line = started.stdout.readline()
+    finally:
+        started.kill()
+        started.wait(10)
+        started.stdout.close()
+    assert line.strip() == PROGRAMS[0].rstrip().rpartition("  # ")[2]
 
 
 def test_the_front_page_is_short_and_links_to_pages_that_are_there():
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 125
     for target, heading in re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", README):
         page = (ROOT / target).read_text()
         headings = re.findall(r"(?m)^#+ (.*)$", page)
@@ -49,9 +64,9 @@ def test_the_front_page_is_short_and_links_to_pages_that_are_there():
         assert not heading or heading in known, (target, heading)
 
 
-def test_the_two_programs_of_the_readme_run_against_each_other(tmp_path):
+def test_the_two_programs_on_asyncio_run_against_each_other(tmp_path):
     port = str(free_port())
-    device, control_point = (program.replace("8123", port) for program in PROGRAMS)
+    device, control_point = (program.replace("8123", port) for program in PROGRAMS[1:])
     started = [_start(device, tmp_path / "device.py")]
     try:
         while True:
