@@ -7,8 +7,8 @@ and must end by itself. A comment in the line above says what else a block is:
 - ``<!-- inside a program -->``: a fragment. It runs in a coroutine that has ``control_point``,
   ``device``, ``service`` and ``subscription``, until it has printed a line or ends.
 - ``<!-- inside a Twisted program -->``: the same on a reactor, in a module that has ``coherence``.
-- ``<!-- run by tests/… -->``: it needs more, and that test runs it. Below the title of a page, the
-  comment is about all blocks of the page. The README has no such comment: see `README`.
+- ``<!-- run by tests/… -->``: it needs more, and that test runs it. `RUN_BY` lists pages of which a
+  test runs all blocks.
 
 A line that begins with ``propchange`` in an indented block or in a block without a language is a
 command: its words must be what the command takes. ``make NAME`` names a target.
@@ -29,7 +29,7 @@ import click
 import pytest
 from api_reference import Reference
 
-from propchange.cli.commands import Commands
+from propchange.cli.commands import command as the_command
 from tests.development_mode import IN_DEVELOPMENT, complaints
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,14 @@ PAGES = [
     *(ROOT / folder / "README.md" for folder in ("benchmarks", "changelog.d", "fuzz")),
 ]
 
-README = "run by tests/test_readme.py"
+RUN_BY = {
+    "README.md": "tests/test_readme.py",
+    "docs/cookbook.md": "tests/test_cookbook.py",
+    "docs/from-async-upnp-client.md": "tests/test_migration_docs.py",
+    "docs/from-gupnp.md": "tests/test_migration_docs.py",
+    "docs/from-soco.md": "tests/test_migration_docs.py",
+    "docs/sans-io.md": "tests/test_sans_io_doc.py",
+}
 
 
 @dataclass
@@ -61,8 +68,8 @@ class Block:
 
 def _blocks(path: Path) -> Iterator[Block]:
     text = path.read_text("utf-8")
-    of_the_page = re.match(r"# .*\n+<!-- (run by .*) -->\n", text)
-    default = of_the_page[1] if of_the_page else README if path.parent == ROOT else ""
+    page = str(path.relative_to(ROOT))
+    default = f"run by {RUN_BY[page]}" if page in RUN_BY else ""
     former = ""
     for found in re.finditer(r"(?ms)^(?: *<!-- ([^\n]*) -->\n)?( *)```python\n(.*?)^ *```", text):
         mark = found[1] or default
@@ -71,7 +78,7 @@ def _blocks(path: Path) -> Iterator[Block]:
         if mark == "continues":
             program = f"{former}\n{program}"
         former = program
-        yield Block(str(path.relative_to(ROOT)), line, program, mark)
+        yield Block(page, line, program, mark)
 
 
 BLOCKS = [block for path in PAGES for block in _blocks(path)]
@@ -149,7 +156,7 @@ def test_each_mark_is_one_that_this_test_knows() -> None:
 @pytest.mark.parametrize("block", ELSEWHERE, ids=str)
 def test_the_test_that_runs_the_programs_of_a_page_is_there(block: Block) -> None:
     test = (ROOT / block.mark.removeprefix("run by ")).read_text("utf-8")
-    assert Path(block.page).name in test
+    assert Path(block.page).stem in test
     assert "python\\n" in test, "it reads the blocks of Python"
 
 
@@ -208,6 +215,8 @@ IN_DOCSTRINGS = (
     + """
 service = Amplifier()
 service.add_instance(1)
+control_point = ControlPoint()
+hosted = host(Device("Amplifier", services=[service]))
 
 def Starlette(routes): return routes
 def Mount(path, app): return app
@@ -292,15 +301,17 @@ def test_the_command_takes_these_words(
     for word in words:
         if word.endswith(".toml") and "/" not in word:
             (tmp_path / word).touch()
-    application = Commands(context_settings={"help_option_names": ["-h", "--help"]})
-    click.version_option("0")(application)
-    with application.make_context("propchange", list(words)) as context:
+    application = the_command()
+    words = [word for word in words if not word.startswith("[")]  # [OPTIONS], of a usage
+    with (
+        contextlib.suppress(click.exceptions.Exit),  # --version, --help
+        application.make_context("propchange", list(words)) as context,
+    ):
         name, command, rest = application.resolve_command(
             context, [*context._protected_args, *context.args]
         )
         assert command is not None
-        with contextlib.suppress(click.exceptions.Exit):
-            command.make_context(name, rest, parent=context)
+        command.make_context(name, rest, parent=context)
 
 
 def test_each_target_of_make_that_a_page_names_is_there() -> None:
