@@ -102,7 +102,8 @@ def test_the_table_of_where_to_change_what_names_files_and_names_that_are_there(
             if "/" not in word and not word.endswith(".py"):
                 assert re.search(rf"\b{word}\b", text), (word, where)
                 continue
-            root = ROOT if word.startswith(("docs/", "tests/")) else ROOT / "src" / "propchange"
+            is_outside = word.startswith(("deploy/", "docs/", "tests/"))
+            root = ROOT if is_outside else ROOT / "src" / "propchange"
             assert (root / word).exists(), word
             if word.endswith(".py"):
                 text = (root / word).read_text()
