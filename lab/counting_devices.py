@@ -1,7 +1,8 @@
 """Devices that count, and count their subscribers: ``python -m lab.counting_devices OPTIONS``.
 
 OPTIONS is a JSON object: ``devices``, ``services`` (of each device), ``per_second`` (changes of
-each service), ``host`` (arguments of ``host()``) and ``limits`` (fields of Limits). It prints
+each service), ``addresses`` (one for each device), ``host`` (arguments of ``host()``) and
+``limits`` (fields of Limits). It prints
 {"ready": [the URLs of the descriptions]}. Its commands are the lines ``go``, ``rest`` and
 ``report``; it answers {"counts": whether they count} and {"report": {UDN: [[the values of the
 services], [the delivery URLs of all subscribers]]}}. It ends with its stdin.
@@ -73,6 +74,7 @@ class Devices:
 async def main(options: dict[str, Any]) -> None:
     devices = Devices()
     limits = replace(DEFAULT_LIMITS, **options.get("limits", {}))
+    addresses = options.get("addresses", ())
     async with contextlib.AsyncExitStack() as stack:
         for number in range(options["devices"]):
             udn = f"counter-{number}"
@@ -81,7 +83,8 @@ async def main(options: dict[str, Any]) -> None:
                 for each in range(options.get("services", 1))
             ]
             device = Device(f"Counter {number}", services=services, udn=f"uuid:{udn}")
-            hosting = host(device, limits=limits, **options.get("host", {}))
+            at = {"interface": addresses[number]} if addresses else {}
+            hosting = host(device, limits=limits, **at, **options.get("host", {}))
             devices.hosted[udn] = await stack.enter_async_context(hosting), services
         urls = [each.description_url for each, _ in devices.hosted.values()]
         print(json.dumps({"ready": urls}), flush=True)

@@ -19,6 +19,8 @@ from nats.errors import TimeoutError as NoMessage
 from nats.js.errors import NotFoundError
 
 from propchange import Device, HostedDevice, Service, StateVariable, host
+from propchange.bridge.configuration import ConfigurationError, bridge_limits
+from propchange.core.limits import DEFAULT_LIMITS
 from tests.bridge.nats_servers import SERVERS, NatsServer, nats_server
 
 
@@ -170,3 +172,12 @@ def test_a_key_that_is_not_known_is_an_error_with_its_place(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "[nats] replica is not known" in done.stderr
+
+
+def test_a_bridge_can_have_more_subscriptions_than_a_control_point_has_by_itself() -> None:
+    limits = bridge_limits({"subscriptions": 16_384})
+    assert limits.own_subscriptions == 4 * DEFAULT_LIMITS.own_subscriptions
+    assert limits.followed_devices == 4 * DEFAULT_LIMITS.followed_devices
+    assert bridge_limits({}) == DEFAULT_LIMITS
+    with pytest.raises(ConfigurationError, match="1 to 65536, not 0"):
+        bridge_limits({"subscriptions": 0})

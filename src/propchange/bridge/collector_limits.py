@@ -80,7 +80,7 @@ class CollectorLimits(Record):
     """Seconds between two writes of the state of one service. The events are all in the stream;
     the state has the last ones."""
 
-    operations: int = 256
+    operations: int = 1_024
     """Operations that wait for an answer of the store at the same time. Bounds the memory, and what
     a takeover of thousands of devices sends at once."""
 

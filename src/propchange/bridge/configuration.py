@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from propchange.bridge.topics import PART_CHARACTERS, part
+from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.record import Record
 
 PASSWORD_VARIABLE = "PROPCHANGE_MQTT_PASSWORD"  # noqa: S105 - a name
@@ -22,6 +23,10 @@ _PORT, _TLS_PORT = 1883, 8883
 
 _MOST_SECONDS = 86_400.0
 """A day."""
+
+_MOST_SUBSCRIPTIONS = 65_536
+"""Subscriptions of one bridge that can be asked for. One process carries about 20,000 (docs/
+collectors.md)."""
 
 
 class ConfigurationError(ValueError):
@@ -73,6 +78,7 @@ _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "exclude": list,
         "forget_after": (int, float),
         "interface": str,
+        "subscriptions": int,
     },
     "home_assistant": {"enabled": bool, "prefix": str},
     "nats": {
@@ -175,6 +181,23 @@ def bridge_settings(
             f"forget_after is a number of seconds up to a day, not {settings.forget_after!r}"
         )
     return settings
+
+
+def bridge_limits(table: Mapping[str, Any]) -> Limits:
+    """The limits of the control point for ``subscriptions`` of the table ``[bridge]``. Raises
+    ConfigurationError."""
+    wanted = table.get("subscriptions", DEFAULT_LIMITS.own_subscriptions)
+    if not 1 <= wanted <= _MOST_SUBSCRIPTIONS:
+        raise ConfigurationError(
+            f"[bridge] subscriptions is 1 to {_MOST_SUBSCRIPTIONS}, not {wanted}"
+        )
+    if wanted <= DEFAULT_LIMITS.own_subscriptions:
+        return replace(DEFAULT_LIMITS, own_subscriptions=wanted)
+    # As many devices for a subscription as by default, and connections from all of them.
+    times = wanted / DEFAULT_LIMITS.own_subscriptions
+    grown = ("followed_devices", "known_devices", "announced_hosts", "connections")
+    more = {name: int(getattr(DEFAULT_LIMITS, name) * times) for name in grown}
+    return replace(DEFAULT_LIMITS, own_subscriptions=wanted, **more)
 
 
 def broker_settings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,10 @@ them, other addresses of this machine are tried."""
 
 _END_SECONDS = 2.0
 """Seconds for what is still to be written when the collector ends."""
+
+_OPENED_AT_ONCE, _OPENING_SECONDS = 8, 0.01
+"""Services that are subscribed to at once, and the seconds until the next ones: 800 a second at
+most. Bounds how long a takeover of thousands of services keeps the loop from renewing the lease."""
 
 UNOWNED = "unowned"
 """The status of a service whose owner has ended. The next owner writes another one."""
@@ -82,6 +87,8 @@ class NatsOutput:
         self.watching: ServiceWatching | None = None
         self._devices: dict[str, _Device] = {}
         self._keys: dict[BridgedService, str] = {}
+        # Services that are to be subscribed to, a few at a time.
+        self._opening: deque[tuple[_Device, str, BridgedService]] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lapses = 0
@@ -100,7 +107,7 @@ class NatsOutput:
             device.gone = False
             self.collector.see(udn, self._now())
             if device.owned:
-                self._open(device, key, service)
+                self._opening.append((device, key, service))
         self._wake.set()
 
     def event(self, service: BridgedService, event: Event) -> None:
@@ -186,7 +193,7 @@ class NatsOutput:
             if isinstance(outcome, Taken) and device is not None and not device.owned:
                 device.owned = True
                 for key, service in device.services.items():
-                    self._open(device, key, service)
+                    self._opening.append((device, key, service))
             elif isinstance(outcome, Dropped):
                 self._dropped(outcome, device)
             elif isinstance(outcome, Forgotten) and outcome.deleted:
@@ -195,6 +202,8 @@ class NatsOutput:
     def _open(self, device: _Device, key: str, service: BridgedService) -> None:
         """Subscribe to a service of a device that is ours."""
         assert self.watching is not None
+        if not device.owned or device.services.get(key) is not service:
+            return
         state = service.state
         # What this collector knew is of its last time as owner.
         state.values, state.texts, state.time, state.seq, state.sid = {}, {}, None, None, ""
@@ -252,6 +261,11 @@ class NatsOutput:
         for operation in self.collector.operations(self._now()):
             self._start(self._perform(operation))
         self._check_lease()
+        if self._opening:
+            for _ in range(min(_OPENED_AT_ONCE, len(self._opening))):
+                self._open(*self._opening.popleft())
+            await asyncio.sleep(_OPENING_SECONDS)
+            return
         wait = self.collector.deadline - self._now()
         if wait <= 0:
             await asyncio.sleep(0)

@@ -17,6 +17,7 @@ import click
 from propchange import ControlPoint
 from propchange.bridge.configuration import (
     ConfigurationError,
+    bridge_limits,
     bridge_settings,
     broker_settings,
     read_configuration,
@@ -132,6 +133,7 @@ async def _bridge(options: BridgeOptions) -> None:
     try:
         tables = _read(options.config)
         output, nats = _output(options, tables)
+        limits = bridge_limits(tables["bridge"])
     except ConfigurationError as error:
         raise CommandFailed(str(error), status=2) from error
     table = tables["bridge"]
@@ -140,6 +142,7 @@ async def _bridge(options: BridgeOptions) -> None:
         interface=options.interface or table.get("interface"),
         exclude=options.exclude or table.get("exclude", []),
         discovery=True,
+        limits=limits,
     )
     numbers = partial(_numbers, output, nats)
     async with metrics_served(options.metrics_port, control_point, numbers), control_point:

@@ -1,0 +1,289 @@
+"""What one collector carries, and how many collectors more subscriptions need:
+``python -m lab.collector_load measure [SUBSCRIPTIONS:PER_SECOND…]`` and ``… simulate``.
+
+``measure`` runs a NATS server, fake devices of our own publisher in another process, and a
+collector in a third one, all on this machine. ``simulate`` runs the rules of collectors over a
+store in memory with a clock of its own: it counts what a store has to do, and how long a takeover
+takes if the store does ``OPERATIONS`` a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nats
+import uvloop
+
+from lab.programs import Program
+from propchange import ControlPoint
+from propchange.bridge.claims import Dropped, Taken
+from propchange.bridge.collector import Collector
+from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS
+from propchange.bridge.nats import NatsOutput
+from propchange.bridge.nats_settings import NatsSettings
+from propchange.bridge.service_watching import ServiceWatching
+from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
+from propchange.core.limits import DEFAULT_LIMITS
+
+SERVICES = 50
+"""Services of one fake device. A device has a listener of its own, so many small ones would measure
+the devices."""
+
+OPERATIONS = 10_000
+"""Operations a second of the simulated store: half of what a NATS server does on two cores."""
+
+
+# --- what one collector carries ---
+
+
+@contextmanager
+def _server(folder: Path, port: int) -> Iterator[str]:
+    program = Path(sys.executable).with_name("nats-server")
+    command = [str(program), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)]
+    server = subprocess.Popen([*command, "-l", str(folder / "log")])
+    try:
+        time.sleep(1)  # it starts
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1_000_000
+
+
+def _processor_seconds(pid: int) -> float:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / 100
+
+
+async def _stream(client: Any, name: str) -> int:
+    return int((await client.jetstream().stream_info(name)).state.messages)
+
+
+def _measure(subscriptions: int, per_second: float, folder: Path) -> None:
+    devices = -(-subscriptions // SERVICES)
+    options = {
+        "devices": devices,
+        "services": SERVICES,
+        "per_second": per_second,
+        # One address has at most 1,024 watched services.
+        "addresses": [f"127.0.1.{1 + number // 20}" for number in range(devices)],
+        "host": {"announce": False},
+    }
+    publisher = Program(
+        [sys.executable, "-m", "lab.counting_devices", json.dumps(options)],
+        folder / "devices.txt",
+        {"XDG_STATE_HOME": str(folder)},
+    )
+    with _server(folder / "store", 14_333) as url:
+        try:
+            urls = publisher.read("ready", timeout=120)["ready"]
+            began = time.monotonic()
+            command = [sys.executable, "-m", "lab.collector_load", "collect", url]
+            collector = subprocess.Popen([*command, *urls])
+            try:
+                asyncio.run(_figures(publisher, collector.pid, url, devices * SERVICES, began))
+            finally:
+                collector.kill()
+                collector.wait()
+        finally:
+            publisher.kill()
+
+
+async def _figures(
+    publisher: Program, pid: int, url: str, subscriptions: int, began: float
+) -> None:
+    client = await nats.connect(url)
+    while True:
+        try:
+            there = await _stream(client, "KV_propchange-state")
+        except nats.js.errors.NotFoundError:
+            there = 0
+        if there >= subscriptions and await _stream(client, "propchange") >= 2 * subscriptions:
+            break
+        if time.monotonic() > began + 150:
+            print(f"{subscriptions:>7,}: {there} states after 150 s")
+            return
+        await asyncio.sleep(0.2)
+    started = time.monotonic() - began
+    await asyncio.sleep(3)
+    idle = _processor_seconds(pid)
+    await asyncio.sleep(5)
+    idle = (_processor_seconds(pid) - idle) / 5
+    publisher.tell("go")
+    await asyncio.sleep(3)
+    before, cpu, at = await _stream(client, "propchange"), _processor_seconds(pid), time.monotonic()
+    await asyncio.sleep(8)
+    after, cpu = await _stream(client, "propchange"), _processor_seconds(pid) - cpu
+    seconds = time.monotonic() - at
+    resident = _resident_mb(pid)
+    print(
+        f"{subscriptions:>7,} subscriptions: all after {started:5.1f} s, "
+        f"{(after - before) / seconds:7,.0f} events/s written, "
+        f"{resident:5.0f} MB, {100 * cpu / seconds:3.0f} % of a core under load, "
+        f"{100 * idle:2.0f} % at rest",
+        flush=True,
+    )
+    await client.close()
+
+
+async def _collect(url: str, urls: list[str]) -> None:
+    """The collector of ``measure``: that of the command, with higher limits."""
+    limits = replace(
+        DEFAULT_LIMITS,
+        own_subscriptions=65_536,
+        followed_devices=16_384,
+        connections=4_096,
+        connections_per_address=1_024,
+    )
+    async with ControlPoint(limits=limits, interface="127.0.0.1", discovery=True) as point:
+        output = NatsOutput(NatsSettings((url,), "load"), say=lambda line: print(line, flush=True))
+
+        def finder(each: str) -> Any:
+            async def find() -> Any:
+                return [await point.device(each)]
+
+            return find
+
+        output.watching = ServiceWatching(
+            point, output, finders=[finder(each) for each in urls], say=print, subscribe=False
+        )
+        await output.watching.run()
+
+
+# --- how many collectors ---
+
+
+class SimulatedStore:
+    """A store that does ``OPERATIONS`` a second, and counts them."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self.done: Counter[tuple[Ask, Place]] = Counter()
+        self.entries: dict[tuple[Place, str], tuple[int, bytes, float, int]] = {}
+        self.changes: list[tuple[Place, str, int, bytes]] = []
+        self.revision = 0
+
+    def perform(self, operation: Operation, now: float) -> Answer:
+        place, key = operation.place, operation.key
+        self.done[operation.ask, place] += 1
+        revision, value, at, term = self.entries.get((place, key), (0, b"", now, 0))
+        if place is Place.LEASES and now > at + self.lease_seconds:
+            revision, value = 0, b""
+        if operation.ask is Ask.GET:
+            return Answer(Outcome.DONE, revision, value, term)
+        if revision != operation.revision:
+            return Answer(Outcome.CONFLICT)
+        self.revision += 1
+        self.entries[place, key] = self.revision, operation.value, now, operation.term
+        if place in (Place.LEASES, Place.CLAIMS):
+            self.changes.append((place, key, self.revision, operation.value))
+        return Answer(Outcome.DONE, self.revision)
+
+
+def simulate(subscriptions: int, collectors: int, services: int = 5) -> None:
+    """Collectors on one segment start together, rest, and lose one of them."""
+    devices = subscriptions // services
+    limits = replace(DEFAULT_COLLECTOR_LIMITS, settle_seconds=1e9)
+    store = SimulatedStore(limits.lease_seconds)
+    udns = [f"{number:012x}" for number in range(devices)]
+    nodes = {f"c{n}": Collector(f"c{n}", f"c{n}-0", limits=limits) for n in range(collectors)}
+    owned: dict[str, str] = {}
+    for node in nodes.values():
+        node.store_back(0.0)
+        for udn in udns:
+            node.see(udn, 0.0)
+    now, step, budget = 0.0, 0.1, 0
+
+    def turn() -> None:
+        """A tenth of a second: the store does what it can, in turns for the collectors."""
+        nonlocal now, budget
+        now += step
+        budget, busy = min(budget, 0) + int(OPERATIONS * step), True
+        while busy and budget > 0:
+            busy = False
+            for name, node in nodes.items():
+                for operation in node.operations(now) if budget > 0 else ():
+                    node.answered(operation, store.perform(operation, now), now)
+                    budget -= 1
+                    busy = True
+                for outcome in node.outcomes():
+                    if isinstance(outcome, Taken) and owned.get(outcome.udn) != name:
+                        owned[outcome.udn] = name
+                        for service in range(services):
+                            key = f"{outcome.udn}.{service}"
+                            node.open(outcome.udn, key, dict)
+                            node.event(key, {"n": 1}, "sid", 0, None, initial=True)
+                    elif isinstance(outcome, Dropped) and owned.get(outcome.udn) == name:
+                        del owned[outcome.udn]
+        changes, store.changes = store.changes, []
+        for place, key, revision, value in changes:
+            for node in nodes.values():
+                if place is Place.LEASES:
+                    node.lease_seen(key, revision, value, now)
+                else:
+                    node.claim_seen(key, revision, value, now)
+
+    def until_owned() -> float:
+        began = now
+        while len(owned) < devices or not all(node.rests for node in nodes.values()):
+            turn()
+        return now - began
+
+    first = until_owned()
+    store.done.clear()
+    rest_from = now
+    while now < rest_from + 20:
+        turn()
+    at_rest = sum(store.done.values()) / 20
+    leases = store.done[Ask.PUT, Place.LEASES] / 20
+    shares = Counter(owned.values())
+    died = nodes.pop("c0")
+    lost = [udn for udn, owner in owned.items() if owner == died.name]
+    for udn in lost:
+        del owned[udn]
+    store.done.clear()
+    again = until_owned()
+    print(
+        f"{subscriptions:>9,} subscriptions, {devices:>7,} devices, {collectors:>3} collectors: "
+        f"all owned after {first:5.1f} s; at rest {leases:5.1f} renewals/s, {at_rest:6.1f} "
+        f"operations/s; shares {min(shares.values()):,} to {max(shares.values()):,} devices; one "
+        f"dies: {len(lost) * services:,} subscriptions owned and written again after "
+        f"{again:4.1f} s, {sum(store.done.values()):,} operations",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """See the module."""
+    what, *counts = sys.argv[1:]
+    if what == "collect":
+        uvloop.run(_collect(counts[0], counts[1:]))
+    if what == "measure":
+        for each in counts or ("1000:1", "1000:10", "5000:0.2", "10000:0.1"):
+            count, _, per_second = each.partition(":")
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "store").mkdir()
+                _measure(int(count), float(per_second or 1), Path(folder))
+        return
+    for subscriptions, collectors in ((10_000, 3), (100_000, 20)):
+        simulate(subscriptions, collectors)
+
+
+if __name__ == "__main__":
+    main()
