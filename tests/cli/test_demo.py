@@ -37,6 +37,32 @@ def test_the_demo_shows_the_events_of_both_devices_in_order(start: Any) -> None:
     assert all(url.startswith("http://127.0.0.1:") for url in hosted.values())
 
 
+def test_the_renderer_is_one_that_every_control_point_knows(start: Any, propchange: Any) -> None:
+    """A MediaRenderer with the three services of the standard and their required actions."""
+    demo = start("demo")
+    hosted: dict[str, str] = {}
+    while "Media renderer" not in hosted:
+        told = json.loads(demo.stdout.readline())
+        if told.get("status") == "hosted":
+            hosted[told["device"]] = told["reason"]
+    ran = propchange("call", hosted["Media renderer"])
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=PATIENCE)
+
+    actions = {
+        told["service_type"]: set(told["actions"]) for told in map(json.loads, ran.out.splitlines())
+    }
+    standard = "urn:schemas-upnp-org:service:{}:1".format
+    required = {
+        standard("AVTransport"): {"SetAVTransportURI", "GetTransportInfo", "Play", "Stop", "Seek"},
+        standard("RenderingControl"): {"ListPresets", "SelectPreset", "GetVolume", "SetVolume"},
+        standard("ConnectionManager"): {"GetProtocolInfo", "GetCurrentConnectionIDs"},
+    }
+    assert actions.keys() == required.keys()
+    for service, needed in required.items():
+        assert needed <= actions[service]
+
+
 def test_the_demo_ends_after_the_seconds_that_it_was_given(propchange: Any) -> None:
     begun = time.monotonic()
     ran = propchange("demo", "--seconds", "0.5")
