@@ -103,6 +103,7 @@ def test_a_broker_that_is_killed_and_has_lost_its_store_gets_everything_again(
     assert said.count("connected to") == 2
 
 
+@pytest.mark.slow
 def test_what_a_killed_bridge_has_left_is_cleared_by_its_next_start_and_no_other(
     mosquitto: Mosquitto, workbench: Workbench, bridge: Begin
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_second_bridge_with_the_same_id_ends_the_first_one_with_a_reason(
     mosquitto.wait_for(online(workbench, "Thermometer"))
 
 
+@pytest.mark.slow
 def test_a_device_that_says_goodbye_is_offline_then_cleared_and_back_when_it_is_back(
     mosquitto: Mosquitto, loop: Loop, bridge: Begin, tmp_path: Path
 ) -> None:
