@@ -131,6 +131,7 @@ command-pages: $(DEV_STAMP) ## write docs/command.md and man/propchange.1 from t
 
 # They are committed, because README.md shows one of them. Each run has other times.
 pictures: $(DEV_STAMP) ## draw docs/pictures, the command in a terminal; as root, on Linux
+	$(BIN)/python tools/recovery_timelines.py
 	$(BIN)/python tools/pictures.py
 
 # Also PROVE_ARGS=--all, or the ids of clauses.

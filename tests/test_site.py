@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import recovery_timelines
 from api_reference import Reference, public_modules
 
 from propchange import Limits
@@ -61,6 +62,12 @@ def test_the_reference_has_the_public_members_of_a_class_and_no_other(
 ) -> None:
     of_a_tuple = {"count", "index"}  # StatusChange is one
     assert reference.members_of(name) == set(MEMBERS[name].split()) - of_a_tuple
+
+
+def test_the_picture_of_recovery_shows_the_measurements_of_the_page() -> None:
+    picture = recovery_timelines.PICTURE.read_text("utf-8")
+    page = recovery_timelines.PAGE.read_text("utf-8")
+    assert picture == recovery_timelines.draw(page), "make pictures, after make faults"
 
 
 def test_no_name_in_the_reference_is_private(reference: Reference) -> None:
