@@ -23,6 +23,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -286,6 +287,22 @@ COMMANDS = [
     for path in PAGES
     for words in _commands(path)
 ]
+
+
+def _lines_without_fences(path: Path) -> list[str]:
+    return re.sub(r"(?ms)^ *```.*?^ *```", "", path.read_text("utf-8")).splitlines()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_an_indented_block_begins_after_an_empty_line(path: Path) -> None:
+    # Otherwise Markdown makes one paragraph of it and the line before.
+    lines = _lines_without_fences(path)
+    joined = [
+        after
+        for before, after in pairwise(lines)
+        if re.match(r"[^\W\d_|]", before) and after.startswith("    ")
+    ]
+    assert joined == []
 
 
 def test_there_are_commands_to_try() -> None:
