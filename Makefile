@@ -30,7 +30,7 @@ TYPED := src $(wildcard tests/typing/*.py) $(wildcard examples/*.py) $(wildcard 
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo lint format types layers fast check coverage peers suite test matrix bench faults docs pictures \
-	soak crashes mutants fuzz states command-pages conformance conformance-check prove-clauses requirements changelog dist clean
+	soak crashes mutants fuzz states command-pages conformance conformance-check prove-clauses requirements changelog sbom dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -204,6 +204,11 @@ requirements: ## pin and hash anew; needs pip-tools and Python 3.11
 
 changelog: $(RELEASE_STAMP) ## print the news of the next version, from changelog.d
 	$(BIN)/towncrier build --draft --version next
+
+sbom: $(RELEASE_STAMP) ## what the package runs on, in build/sbom.json (CycloneDX)
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
 
 dist: $(RELEASE_STAMP) ## sdist and wheel in dist/, checked and installed in fresh environments
 	rm -rf dist

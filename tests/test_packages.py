@@ -89,7 +89,7 @@ def test_the_sdist_makes_the_same_wheel_as_the_checkout(packages: Packages, tmp_
 
 @slow
 @together
-def test_the_wheel_has_the_package_its_types_its_licence_and_nothing_else(
+def test_the_wheel_has_the_package_its_types_its_manual_its_licence_and_nothing_else(
     packages: Packages,
 ) -> None:
     found = set(_files(packages.wheel))
@@ -102,7 +102,9 @@ def test_the_wheel_has_the_package_its_types_its_licence_and_nothing_else(
     assert "propchange/py.typed" in expected
     assert {name for name in found if name.startswith("propchange/")} == expected
     (info,) = {name.partition("/")[0] for name in found if ".dist-info/" in name}
-    assert {name.removeprefix(info) for name in found - expected} == {
+    manual = info.replace(".dist-info", ".data") + "/data/share/man/man1/propchange.1"
+    assert _files(packages.wheel)[manual] == (ROOT / "man" / "propchange.1").read_bytes()
+    assert {name.removeprefix(info) for name in found - expected - {manual}} == {
         "/METADATA",
         "/RECORD",
         "/WHEEL",
@@ -221,9 +223,29 @@ from propchange.twisted import ControlPoint, Service, Site, host
 print(callable(host), "site-packages" in propchange.__file__)
 """,
     ),
-    "bridge": Extra(frozenset({"aiomqtt", "click", "rich"}), commands=("--help",)),
-    "nats": Extra(frozenset({"nats-py", "click", "rich"}), commands=("--help",)),
-    "metrics": Extra(frozenset({"prometheus-client"})),
+    "bridge": Extra(
+        frozenset({"aiomqtt", "click", "rich"}),
+        """
+import propchange.bridge.mqtt
+print(True, "site-packages" in propchange.__file__)
+""",
+        commands=("bridge --help",),
+    ),
+    "nats": Extra(
+        frozenset({"nats-py", "click", "rich"}),
+        """
+import propchange.bridge.nats
+print(True, "site-packages" in propchange.__file__)
+""",
+        commands=("bridge --help",),
+    ),
+    "metrics": Extra(
+        frozenset({"prometheus-client"}),
+        """
+import propchange.metrics
+print(callable(propchange.metrics.collector), "site-packages" in propchange.__file__)
+""",
+    ),
 }
 
 
@@ -281,6 +303,7 @@ def test_without_an_extra_three_libraries_come_along_and_both_sides_run(
     assert fresh.run(BOTH_SIDES.replace("RUN(", "asyncio.run(")) == "True True\n"
     missing = set(fresh.run(EVERY_MODULE).splitlines())
     assert missing <= OPTIONAL, "imported, but not required"
+    assert (fresh.python.parent.parent / "share/man/man1/propchange.1").is_file()
     said = subprocess.run([fresh.propchange], capture_output=True, text=True, check=False)
     assert (said.returncode, "pip install 'propchange[cli]'" in said.stderr) == (1, True)
 
