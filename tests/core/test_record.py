@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from propchange.core.diagnosis.facts import Facts
+from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
 from propchange.core.record import Record
+from propchange.core.subscriber.events import Cause, Change, Status, StatusChange
+from propchange.core.wire.messages import Request
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -52,3 +56,15 @@ def test_a_record_is_a_dataclass_and_can_be_matched_by_position() -> None:
     match point:
         case Point(x, y, name):
             assert (x, y, name) == (1, 3, "here")
+
+
+def test_what_a_program_prints_most_is_shown_by_what_it_says() -> None:
+    facts = Facts(event_url="http://10.0.0.1/e", status=Status.DEAF)
+    diagnosis = Diagnosis(Verdict.CONTAINER, "no event comes", "use --network host", facts)
+    assert repr(diagnosis) == "<Diagnosis container: no event comes; use --network host>"
+    change = StatusChange(None, Status.DEAF, Cause.NO_INITIAL_EVENT, "no\nevent")
+    assert repr(change) == "<StatusChange deaf (no-initial-event): no\\nevent>"
+    long = Change("A", "x" * 1_000, None, None, None, "x" * 1_000)
+    assert repr(long).startswith("Change(variable='A', value='xxx")
+    assert len(repr(long)) <= 200
+    assert repr(Request("NOTIFY", "/a", (), b"")) == "<Request NOTIFY /a from None>"
