@@ -50,6 +50,7 @@ RUN_BY = {
     "docs/from-async-upnp-client.md": "tests/test_migration_docs.py",
     "docs/from-gupnp.md": "tests/test_migration_docs.py",
     "docs/from-soco.md": "tests/test_migration_docs.py",
+    "docs/metrics.md": "tests/test_metrics_doc.py",
     "docs/sans-io.md": "tests/test_sans_io_doc.py",
 }
 
