@@ -135,6 +135,23 @@ def test_events_above_the_cap_are_merged_to_their_last_values_and_counted() -> N
     assert events[-1]["values"] == {"n": 50}
 
 
+def test_nothing_is_merged_into_an_event_that_the_store_may_have_already() -> None:
+    limits = replace(DEFAULT_COLLECTOR_LIMITS, waiting_events=1)
+    world = World(["a"], DEVICES[:1], limits=limits)
+    world.run(3)
+    world.change(DEVICES[0])
+    world.receive("a")
+    world.ask("a")
+    for _ in range(len(world.nodes["a"].pending)):
+        world.perform("a", 0, "unanswered")
+    world.change(DEVICES[0])
+    world.receive("a")
+    world.settle()
+    world.check_settled()
+    events = [each.body for each in world.store.messages if each.body["kind"] == "event"]
+    assert [(each["values"]["n"], each["merged"]) for each in events] == [(0, 0), (1, 0), (2, 0)]
+
+
 @pytest.mark.parametrize("cap", ["waiting_in_all", "waiting_characters"])
 def test_what_waits_is_bounded_over_all_services(cap: str) -> None:
     limits = replace(DEFAULT_COLLECTOR_LIMITS, **{cap: 40})
