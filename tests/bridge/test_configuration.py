@@ -12,6 +12,7 @@ import pytest
 
 from propchange.bridge.configuration import (
     ConfigurationError,
+    bridge_duration,
     bridge_settings,
     broker_settings,
     read_configuration,
@@ -86,6 +87,17 @@ def test_the_configuration_of_the_page_is_read_and_has_each_key_of_its_tables() 
     assert (settings.bridge_id, settings.forget_after) == ("attic", 5.0)
 
 
+def test_the_duration_of_subscriptions_is_that_of_the_command_line_then_of_the_file() -> None:
+    assert bridge_duration({}) == 300
+    assert bridge_duration({"duration": 60}) == 60
+    assert bridge_duration({"duration": 60}, 1800) == 1800
+    for duration in (0, -1, 10**9):
+        with pytest.raises(ConfigurationError, match="duration is a whole number of seconds, 1 to"):
+            bridge_duration({}, duration)
+    with pytest.raises(ConfigurationError, match=r"\[bridge\] duration is a whole number, not 1.5"):
+        read_configuration("[bridge]\nduration = 1.5", "f.toml")
+
+
 def test_a_wrong_file_and_a_missing_broker_end_the_command_with_status_2(
     bridge: Callable[..., RunningBridge], tmp_path: Path
 ) -> None:
@@ -96,6 +108,8 @@ def test_a_wrong_file_and_a_missing_broker_end_the_command_with_status_2(
     assert f"{config}: [bridge] idd is not known" in said
     assert said.count("\n") == 1
     assert bridge().wait()[0] == 2
+    status, said = bridge("--mqtt", "mqtt://127.0.0.1", "--duration", "0").wait()
+    assert (status, said.count("\n")) == (2, 1)
     missing = bridge("--config", str(tmp_path / "no.toml"))
     assert missing.wait()[0] == 2
     assert os.environ.get("PROPCHANGE_MQTT_PASSWORD") is None

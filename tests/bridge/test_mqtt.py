@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,22 @@ from tests.bridge.conftest import Mosquitto, RunningBridge, Workbench, free_port
 from tests.cli.conftest import Loop, Thermometer
 
 Begin = Callable[..., RunningBridge]
+LAMP = """
+import asyncio
+from propchange import Device, Service, StateVariable, host
+
+class Lamp(Service, type="urn:example-org:service:Lamp:1"):
+    on = StateVariable("boolean", initial=False)
+
+async def serve():
+    udn = "uuid:11111111-2222-4333-8444-555555555555"
+    device = Device("Lamp", udn=udn, services=[Lamp()])
+    async with host(device, interface="127.0.0.1", minimum_duration=1) as hosted:
+        print(hosted.description_url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(serve())
+"""
 BRIDGE = "propchange/bridge/attic/availability"
 
 
@@ -83,6 +100,23 @@ def test_distinct_gives_each_variable_a_topic_of_its_own(
         assert retained[topic(workbench, "Values", name)] == value
     workbench.set(workbench.values, "Note", "")
     mosquitto.wait_for(lambda found: found[topic(workbench, "Values", "Note")] == "")
+
+
+@pytest.mark.slow
+def test_a_device_that_dies_without_a_goodbye_is_offline_after_its_next_renewal(
+    mosquitto: Mosquitto, bridge: Begin
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", LAMP], stdout=subprocess.PIPE) as device:
+        try:
+            assert device.stdout is not None
+            url = device.stdout.readline().decode().strip()
+            bridge(url, "--mqtt", mosquitto.url, "--id", "attic", "--duration", "2")
+            at = "propchange/11111111-2222-4333-8444-555555555555/Lamp/availability"
+            mosquitto.wait_for(lambda found: at in found and found[at]["state"] == "online")
+        finally:
+            device.kill()
+    found = mosquitto.wait_for(lambda found: found[at]["state"] == "offline")
+    assert found[at]["status"] == "resubscribing"
 
 
 def test_a_broker_that_is_killed_and_has_lost_its_store_gets_everything_again(

@@ -28,6 +28,14 @@ _MOST_SUBSCRIPTIONS = 65_536
 """Subscriptions of one bridge that can be asked for. One process carries about 20,000 (docs/
 collectors.md)."""
 
+DEFAULT_DURATION = 300
+"""Seconds for which the bridge subscribes. It renews after half of them at most, and notices by
+then that a device has gone without a goodbye. That is one request a minute for about two
+services."""
+
+_LONGEST_DURATION = 31_536_000
+"""A year."""
+
 
 class ConfigurationError(ValueError):
     """The configuration cannot be used. The message says where, and what to do."""
@@ -75,6 +83,7 @@ _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "commands": bool,
         "devices": list,
         "distinct": bool,
+        "duration": int,
         "exclude": list,
         "forget_after": (int, float),
         "interface": str,
@@ -181,6 +190,17 @@ def bridge_settings(
             f"forget_after is a number of seconds up to a day, not {settings.forget_after!r}"
         )
     return settings
+
+
+def bridge_duration(table: Mapping[str, Any], given: int | None = None) -> int:
+    """The seconds for which the bridge subscribes: ``given`` on the command line, or ``duration``
+    of the table ``[bridge]``. Raises ConfigurationError."""
+    duration: int = given if given is not None else table.get("duration", DEFAULT_DURATION)
+    if not 1 <= duration <= _LONGEST_DURATION:
+        raise ConfigurationError(
+            f"duration is a whole number of seconds, 1 to {_LONGEST_DURATION}, not {duration}"
+        )
+    return duration
 
 
 def bridge_limits(table: Mapping[str, Any]) -> Limits:

@@ -16,7 +16,9 @@ import click
 
 from propchange import ControlPoint
 from propchange.bridge.configuration import (
+    DEFAULT_DURATION,
     ConfigurationError,
+    bridge_duration,
     bridge_limits,
     bridge_settings,
     broker_settings,
@@ -53,6 +55,7 @@ class BridgeOptions(Record):
     distinct: bool | None
     home_assistant: bool | None
     commands: bool | None
+    duration: int | None
     interface: str | None
     exclude: Sequence[str]
     metrics_port: MetricsAddress | None
@@ -107,6 +110,14 @@ class BridgeOptions(Record):
     help="Carry out commands. Everybody who may publish to the broker can then control the "
     "devices.",
 )
+@click.option(
+    "--duration",
+    metavar="S",
+    type=int,
+    help="Ask for this duration in TIMEOUT, in seconds. Subscriptions are renewed at half of it; "
+    "by then, the bridge notices a device that has gone or restarted without an announcement. It "
+    f"does not end the bridge.  [default: {DEFAULT_DURATION}]",
+)
 @interface_option
 @exclude_option
 @metrics_port_option
@@ -134,6 +145,7 @@ async def _bridge(options: BridgeOptions) -> None:
         tables = _read(options.config)
         output, nats = _output(options, tables)
         limits = bridge_limits(tables["bridge"])
+        duration = bridge_duration(tables["bridge"], options.duration)
     except ConfigurationError as error:
         raise CommandFailed(str(error), status=2) from error
     table = tables["bridge"]
@@ -143,6 +155,7 @@ async def _bridge(options: BridgeOptions) -> None:
         exclude=options.exclude or table.get("exclude", []),
         discovery=True,
         limits=limits,
+        duration=duration,
     )
     numbers = partial(_numbers, output, nats)
     async with metrics_served(options.metrics_port, control_point, numbers), control_point:
