@@ -7,21 +7,23 @@ import contextlib
 import math
 import random
 import secrets
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiomqtt
-from aiomqtt.exceptions import MqttConnectError
 
-from propchange.bridge.configuration import (
-    PASSWORD_VARIABLE,
-    BridgeSettings,
-    BrokerSettings,
-    ConfigurationError,
+from propchange.bridge.broker import (
+    IN_FLIGHT,
+    TAKEN_OVER,
+    Broker,
+    Client,
+    code_of,
+    is_failure,
+    reason_of,
 )
+from propchange.bridge.configuration import BridgeSettings, BrokerSettings
 from propchange.bridge.home_assistant import read_owner
 from propchange.bridge.output import BridgedService
 from propchange.bridge.payloads import (
@@ -39,9 +41,7 @@ from propchange.bridge.service_state import GONE
 from propchange.bridge.topics import Topics, part
 from propchange.core.record import Record
 from propchange.core.subscriber.events import Event
-from propchange.driver.reporting import logger_named
 from propchange.errors import PropchangeError
-from propchange.printable import printable
 
 _START_SECONDS = 8.0
 """Seconds after the start in which devices are found. What this bridge has left behind and has not
@@ -51,19 +51,8 @@ _POSTS = 1_024
 """Messages of parts that wait: answers to commands, and discovery messages for a Home Assistant
 that has started. Bounds the memory while a broker is slow or away."""
 
-_IN_FLIGHT = 64
-"""Messages that wait for the acknowledgement of the broker. The next ones are made when there is
-room, from the values of that moment. Bounds the memory while a broker is slow."""
-
-_ANSWER_SECONDS = 10.0
-"""Seconds for each answer of the broker. After that the connection counts as lost."""
-
 _READ_SECONDS = 30.0
 """Seconds for reading what the broker retains."""
-
-_KEEPALIVE_SECONDS = 15
-"""Seconds between two signs of life. The broker publishes the last will after one and a half of
-them without any."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 4.0
 """Seconds between two attempts to connect; doubled up to the longest, and shortened at random, so
@@ -84,29 +73,9 @@ _SILENT_SECONDS = 3.0
 """Seconds without a message after which a broker counts as one that does not let the bridge read
 its own topics."""
 
-_INCOMING = 65_536
-"""Messages of the broker that wait to be read. More are dropped. Bounds the memory, whatever others
-publish under the topics of the bridge."""
-
 _STARTING = "the bridge has started anew and has not found the device yet"
 _ENDED = "the bridge has ended"
 _WILL = "the bridge has lost its connection to the broker"
-
-_logger = logger_named("propchange.bridge.mqtt")
-
-# Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
-_BAD_PROTOCOL = {1, 132}
-_REFUSALS = {
-    2: "it does not accept the id of this client; give another one with --id",
-    4: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
-    5: "it does not let this client in; check user name, password and the rules of the broker",
-    133: "it does not accept the id of this client; give another one with --id",
-    134: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
-    135: "it does not let this client in; check user name, password and the rules of the broker",
-    138: "it has banned this client",
-    140: "it wants another way to authenticate than a password or a certificate",
-}
-_TAKEN_OVER = 142
 
 
 class BridgeFailed(PropchangeError):
@@ -163,13 +132,12 @@ class MqttOutput:
         *,
         say: Callable[[str], object],
     ) -> None:
-        self._broker = broker
+        self._broker = Broker(broker)
         self._settings = settings
         self._say = say
         self._parts: list[Part] = []
         self._posts = deque[tuple[Publish, bool]]()
         self._id = settings.bridge_id
-        self._tls = tls_context(broker)
         self.topics = Topics(self._id, settings.base)
         self.counters = MqttCounters()
         self.retained = RetainedTopics(
@@ -188,7 +156,6 @@ class MqttOutput:
         self._idle = asyncio.Event()
         self._was_read = asyncio.Event()
         self._heard_at = 0.0
-        self._protocol = aiomqtt.ProtocolVersion.V5
         bridge = self.topics.bridge_availability
         self.retained.want(bridge, bridge, self._bridge_wanted)
         self._ends = False
@@ -317,14 +284,14 @@ class MqttOutput:
                 await self._connect()
             except aiomqtt.MqttError as error:
                 self.counters.connected = False
-                refusal, again = self._judge(error)
+                refusal, again = self._broker.refusal(error)
                 if refusal and not self.counters.connections:
                     raise BridgeFailed(refusal) from error
-                if _code_of(error) == _TAKEN_OVER:
+                if code_of(error) == TAKEN_OVER:
                     raise self._taken_over() from error
                 if again:
                     continue
-                said = refusal or f"{self._broker.name} is away: {_words_of(error)}"
+                said = refusal or f"{self._broker.name} is away: {reason_of(error)}"
                 self._say_once(f"{said}; it is tried again")
                 if self._idle.is_set() or self._was_read.is_set():
                     wait = _FIRST_WAIT  # it was connected
@@ -335,29 +302,10 @@ class MqttOutput:
 
     async def _connect(self) -> None:
         """Serve one connection, until it is lost: raises MqttError."""
-        client = Client(
-            self._broker.host,
-            self._broker.port,
-            username=self._broker.username,
-            password=self._broker.password,
-            identifier=_client_id(self._id),
-            protocol=self._protocol,
-            clean_session=None if self._protocol is aiomqtt.ProtocolVersion.V5 else True,
-            will=aiomqtt.Will(
-                self.topics.bridge_availability,
-                self._bridge_mark(_WILL),
-                qos=1,
-                retain=True,
-            ),
-            keepalive=_KEEPALIVE_SECONDS,
-            timeout=_ANSWER_SECONDS,
-            max_queued_incoming_messages=_INCOMING,
-            max_inflight_messages=_IN_FLIGHT,
-            tls_context=self._tls,
-            logger=_logger,
+        will = aiomqtt.Will(
+            self.topics.bridge_availability, self._bridge_mark(_WILL), qos=1, retain=True
         )
-        client.pending_calls_threshold = 2 * _IN_FLIGHT
-        client.answered = self._answered
+        client = self._broker.client(self._id, will=will, answered=self._answered)
         self._was_read.clear()
         self._idle.clear()
         async with client:
@@ -384,23 +332,6 @@ class MqttOutput:
             f"another bridge with the id {self._id!r} has connected to {self._broker.name}, which "
             "has one at a time: give one of them another --id"
         )
-
-    def _judge(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
-        """Why the broker does not want the bridge; empty if it does, or is away. True: try another
-        version of MQTT at once."""
-        code = _code_of(error)
-        if isinstance(error, MqttConnectError) and code in _BAD_PROTOCOL:
-            if self._protocol is aiomqtt.ProtocolVersion.V5:
-                self._protocol = aiomqtt.ProtocolVersion.V311
-                return "", True
-            return f"{self._broker.name} refuses the bridge: it knows no MQTT 3.1.1 and no 5", False
-        if isinstance(error, MqttConnectError) and code in _REFUSALS:
-            return f"{self._broker.name} refuses the bridge: {_REFUSALS[code]}", False
-        text = str(error)
-        if self._tls is not None and ("SSL" in text or "certificate" in text):
-            trusted = "[mqtt] ca_file names the certificates that are trusted"
-            return f"no TLS with {self._broker.name}: {printable(text)}; {trusted}", False
-        return "", False
 
     def _say_once(self, line: str) -> None:
         if line not in self._said and len(self._said) < 64:
@@ -468,7 +399,7 @@ class MqttOutput:
         everything = f"{base}/#"
         # With QoS 1 Mosquitto drops retained messages beyond a thousand.
         answers = await client.subscribe([(each, 0) for each in (*filters, everything)])
-        if any(_is_failure(each) for each in answers):
+        if any(is_failure(each) for each in answers):
             self._say_once(
                 f"{self._broker.name} does not let the bridge read {everything}: what was left "
                 "behind after a crash cannot be found; check the rules of the broker"
@@ -518,7 +449,7 @@ class MqttOutput:
             while True:
                 self._wake.clear()
                 due = self._pass_time()
-                while len(in_flight) < _IN_FLIGHT:
+                while len(in_flight) < IN_FLIGHT:
                     retain = True
                     if self._posts:
                         message, retain = self._posts.popleft()
@@ -588,37 +519,6 @@ class MqttOutput:
         return self._clear_at
 
 
-class Client(aiomqtt.Client):
-    """A client that also reports whether the broker has taken each message."""
-
-    answered: Callable[[str], object]
-    """Called with the reason for which a message was refused; empty if it was taken."""
-
-    # aiomqtt drops the reason code, without which nobody learns of a rule that forbids a topic.
-    def _on_publish(self, client: Any, userdata: Any, mid: int, code: Any, properties: Any) -> None:
-        super()._on_publish(client, userdata, mid, code, properties)
-        self.answered(str(code) if _is_failure(code) else "")
-
-
-def tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
-    """The TLS of the connections to ``broker``. Raises ConfigurationError."""
-    if not broker.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=broker.ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"[mqtt] ca_file {broker.ca_file!r}: {error}") from error
-    if broker.certificate is not None:
-        try:
-            context.load_cert_chain(broker.certificate, broker.key)
-        except OSError as error:
-            raise ConfigurationError(
-                f"[mqtt] certificate {broker.certificate!r} with the key "
-                f"{broker.key or broker.certificate!r}: {error}"
-            ) from error
-    return context
-
-
 def _read_mark(payload: bytes) -> tuple[str, bool] | None:
     """The bridge that has written an availability, and whether it is online; or the bridge that has
     written a discovery message, which says nothing of that."""
@@ -626,27 +526,6 @@ def _read_mark(payload: bytes) -> tuple[str, bool] | None:
     if said is None and (owner := read_owner(payload)) is not None:
         return owner, False
     return said
-
-
-def _client_id(bridge_id: str) -> str:
-    return f"propchange-{bridge_id}"
-
-
-def _code_of(error: BaseException | None) -> int | None:
-    """The code with which the broker refused or ended the connection."""
-    while error is not None:
-        if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None:
-            return error.rc if isinstance(error.rc, int) else error.rc.value
-        error = error.__cause__
-    return None
-
-
-def _words_of(error: BaseException) -> str:
-    return printable(str(error.__cause__ or error))[:200]
-
-
-def _is_failure(code: Any) -> bool:
-    return bool(code.is_failure if hasattr(code, "is_failure") else code >= 128)
 
 
 def _now() -> float:

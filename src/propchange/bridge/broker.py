@@ -1,0 +1,149 @@
+"""The client of each connection to the MQTT broker, and why the broker refuses one."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+
+from propchange.bridge.configuration import PASSWORD_VARIABLE, BrokerSettings, ConfigurationError
+from propchange.driver.reporting import logger_named
+from propchange.printable import printable
+
+_logger = logger_named("propchange.bridge.mqtt")
+
+IN_FLIGHT = 64
+"""Messages that wait for the acknowledgement of the broker. The next ones are made when there is
+room, from the values of that moment. Bounds the memory while a broker is slow."""
+
+_ANSWER_SECONDS = 10.0
+"""Seconds for each answer of the broker. After that the connection counts as lost."""
+
+_KEEPALIVE_SECONDS = 15
+"""Seconds between two signs of life. The broker publishes the last will after one and a half of
+them without any."""
+
+_INCOMING = 65_536
+"""Messages of the broker that wait to be read. More are dropped. Bounds the memory, whatever others
+publish under the topics of the bridge."""
+
+# Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
+_BAD_PROTOCOL = {1, 132}
+_REFUSALS = {
+    2: "it does not accept the id of this client; give another one with --id",
+    4: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
+    5: "it does not let this client in; check user name, password and the rules of the broker",
+    133: "it does not accept the id of this client; give another one with --id",
+    134: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
+    135: "it does not let this client in; check user name, password and the rules of the broker",
+    138: "it has banned this client",
+    140: "it wants another way to authenticate than a password or a certificate",
+}
+TAKEN_OVER = 142
+"""The code with which a broker ends a connection: another client has connected with its id."""
+
+
+class Broker:
+    """Makes the clients for one broker, and gives the reasons for which it refuses them.
+
+    Raises ConfigurationError if the files for TLS cannot be read."""
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._tls = _tls_context(settings)
+        self._protocol = aiomqtt.ProtocolVersion.V5
+
+    def client(
+        self, bridge_id: str, *, will: aiomqtt.Will, answered: Callable[[str], object]
+    ) -> Client:
+        """A client for one connection. ``answered`` is its :attr:`Client.answered`."""
+        client = Client(
+            self._settings.host,
+            self._settings.port,
+            username=self._settings.username,
+            password=self._settings.password,
+            identifier=f"propchange-{bridge_id}",
+            protocol=self._protocol,
+            clean_session=None if self._protocol is aiomqtt.ProtocolVersion.V5 else True,
+            will=will,
+            keepalive=_KEEPALIVE_SECONDS,
+            timeout=_ANSWER_SECONDS,
+            max_queued_incoming_messages=_INCOMING,
+            max_inflight_messages=IN_FLIGHT,
+            tls_context=self._tls,
+            logger=_logger,
+        )
+        client.pending_calls_threshold = 2 * IN_FLIGHT
+        client.answered = answered
+        return client
+
+    def refusal(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
+        """Why the broker refuses the bridge: a line for the operator, empty if the broker is away.
+        True: connect again at once; the next client uses MQTT 3.1.1."""
+        code = code_of(error)
+        if isinstance(error, MqttConnectError) and code in _BAD_PROTOCOL:
+            if self._protocol is aiomqtt.ProtocolVersion.V5:
+                self._protocol = aiomqtt.ProtocolVersion.V311
+                return "", True
+            return f"{self.name} refuses the bridge: it knows no MQTT 3.1.1 and no 5", False
+        if isinstance(error, MqttConnectError) and code in _REFUSALS:
+            return f"{self.name} refuses the bridge: {_REFUSALS[code]}", False
+        text = str(error)
+        if self._tls is not None and ("SSL" in text or "certificate" in text):
+            trusted = "[mqtt] ca_file names the certificates that are trusted"
+            return f"no TLS with {self.name}: {printable(text)}; {trusted}", False
+        return "", False
+
+
+class Client(aiomqtt.Client):
+    """A client that also reports whether the broker has taken each message."""
+
+    answered: Callable[[str], object]
+    """Called with the reason for which a message was refused; empty if it was taken."""
+
+    # aiomqtt drops the reason code. Without it a rule of the broker that forbids a topic is unseen.
+    def _on_publish(self, client: Any, userdata: Any, mid: int, code: Any, properties: Any) -> None:
+        super()._on_publish(client, userdata, mid, code, properties)
+        self.answered(str(code) if is_failure(code) else "")
+
+
+def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
+    """The TLS of the connections to ``broker``. Raises ConfigurationError."""
+    if not broker.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"[mqtt] ca_file {broker.ca_file!r}: {error}") from error
+    if broker.certificate is not None:
+        try:
+            context.load_cert_chain(broker.certificate, broker.key)
+        except OSError as error:
+            raise ConfigurationError(
+                f"[mqtt] certificate {broker.certificate!r} with the key "
+                f"{broker.key or broker.certificate!r}: {error}"
+            ) from error
+    return context
+
+
+def code_of(error: BaseException | None) -> int | None:
+    """The code with which the broker refused or ended the connection."""
+    while error is not None:
+        if isinstance(error, aiomqtt.MqttCodeError) and error.rc is not None:
+            return error.rc if isinstance(error.rc, int) else error.rc.value
+        error = error.__cause__
+    return None
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason for which the connection was lost, for one line of the operator."""
+    return printable(str(error.__cause__ or error))[:200]
+
+
+def is_failure(code: Any) -> bool:
+    """Whether ``code`` of an acknowledgement refuses what was asked (MQTT 5, or 3.1.1)."""
+    return bool(code.is_failure if hasattr(code, "is_failure") else code >= 128)
