@@ -525,7 +525,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
 
     hosts = st.sampled_from(["192.168.1.5", "10.8.0.2", "127.0.0.1", "fe80::5", "nas.example"])
     spans = st.sampled_from([0.0, 4.9, 5.0, 3600.0])
-    probes = st.builds(Probe, st.just("x:1"), st.sampled_from(Reach))
+    details = st.text().filter(lambda text: "None" not in text)
+    probes = st.builds(Probe, st.just("x:1"), st.sampled_from(Reach), detail=details)
     failure, failure_status = draw(st.sampled_from([("", 0), ("it failed", 0), ("no", 412)]))
     return Facts(
         event_url="http://x/",

@@ -213,13 +213,16 @@ class LossMachine(RuleBasedStateMachine):
     @invariant()
     def the_state_is_right_or_the_status_says_otherwise(self) -> None:
         device, record = self.device, self.record
-        for outcome in device.subscriber_outcomes:
-            self.unreliable |= isinstance(outcome, SeqUnreliable)
-        device.subscriber_outcomes.clear()
+        self._take_outcomes()
         if self.right or record.status is not Status.ACTIVE:
             device.shown_at = None
         elif device.shown_at is not None and not self.unreliable:
             assert device.now - device.shown_at <= SOON
+
+    def _take_outcomes(self) -> None:
+        for outcome in self.device.subscriber_outcomes:
+            self.unreliable |= isinstance(outcome, SeqUnreliable)
+        self.device.subscriber_outcomes.clear()
 
     @invariant()
     def a_diagnosis_calls_nothing_well_that_is_lost(self) -> None:
@@ -252,6 +255,7 @@ class LossMachine(RuleBasedStateMachine):
         device.run(70)
         note(f"at the end: {record} {record.status} {record.values}")
         assert record.status is Status.ACTIVE
+        self._take_outcomes()
         if not self.unreliable:
             assert self.right
         device.unsubscribe(record)
