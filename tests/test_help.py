@@ -74,7 +74,11 @@ def test_the_help_of_a_class_has_no_internals(public: str) -> None:
     """No private name, no method that only propchange calls, no defaults of all caps."""
     lines = pydoc.plain(pydoc.render_doc(getattr(propchange, public))).splitlines()
     # Those of dataclasses are Python's own.
-    private = [line for line in lines if re.search(r"(?<![\w.])_(?!dataclass_)[a-z]\w*", line)]
+    private = [
+        line
+        for line in lines
+        if re.search(r"(?<![\w.])_(?!dataclass_|replace\(self)[a-z]\w*", line)
+    ]
     assert private == []
     assert not [line for line in lines if "For :class:`." in line]
     assert sum("16384" in line for line in lines) <= 1

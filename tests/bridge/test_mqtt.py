@@ -314,8 +314,13 @@ def authority(tmp_path: Path) -> Path:
         subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test")
-    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    # From Python 3.13 on, an authority must say what its key is for, and a certificate whose it is.
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    authority = ("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test")
+    openssl("req", "-x509", *key, *usage, *authority)
+    (tmp_path / "names").write_text(
+        "subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid,issuer\n"
+    )
     for name in ("server", "client"):
         openssl(
             "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
