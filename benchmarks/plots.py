@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -70,6 +71,7 @@ def _plot(name: str, family: str, measure: str, rows: list[Row]) -> str:
     contestants = list(dict.fromkeys(who for row in rows[::-1] for who in row.rounds))
     is_one = name.endswith("propchange-p99")
     bars = [(row, who) for row in rows for who in reversed(list(row.rounds))]
+    steps = _steps([value for row, who in bars for value in row.values(who, measure)])
     chart = pygal.HorizontalBar(
         js=[],  # no script from elsewhere
         style=Style(colors=_COLOURS, ci_colors=("#222222",), font_family="sans-serif"),
@@ -79,7 +81,9 @@ def _plot(name: str, family: str, measure: str, rows: list[Row]) -> str:
         logarithmic=True,
         show_legend=not is_one,
         legend_at_bottom=True,
-        legend_at_bottom_columns=3,
+        legend_at_bottom_columns=2,
+        y_labels=steps,
+        zero=steps[0],  # where the bars begin
         truncate_legend=-1,
         truncate_label=-1,
     )
@@ -93,6 +97,18 @@ def _plot(name: str, family: str, measure: str, rows: list[Row]) -> str:
             chart.add(who, [_bar(row.values(who, measure)) for row in rows])
     drawn: str = chart.render().decode()
     return drawn
+
+
+def _steps(values: list[float]) -> list[float]:
+    """1, 2 or 5 times a power of ten, from below the least of ``values`` to above the greatest.
+
+    The bars begin at the first of them, so that of the least value has a length too.
+    """
+    powers = range(math.floor(math.log10(min(values))) - 1, math.ceil(math.log10(max(values))) + 1)
+    steps = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    first = max(number for number, step in enumerate(steps) if step <= min(values) / 1.5)
+    last = min(number for number, step in enumerate(steps) if step >= max(values))
+    return steps[first : last + 1]
 
 
 def _bar(values: list[float]) -> dict[str, object] | None:
