@@ -105,7 +105,7 @@ coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http
 	$(BIN)/coverage run --data-file=.coverage.http --source=src/propchange/http -m pytest -q tests/http
 	$(BIN)/coverage report --data-file=.coverage.http
 
-states: $(DEV_STAMP) ## draw docs/states.md, which is not committed, from the tables of core
+states: $(DEV_STAMP) ## write docs/states.md, which is not committed, from the tables of core
 	$(BIN)/python tools/states_doc.py
 
 conformance: $(DEV_STAMP) ## write docs/conformance.md, which is not committed

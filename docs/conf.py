@@ -9,7 +9,6 @@ import re
 import sys
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.util import logging
 
@@ -111,7 +110,6 @@ def lead_to_index(app, exception):
 
 def setup(app):
     """Called by Sphinx."""
-    app.add_lexer("mermaid", TextLexer)
     app.connect("builder-inited", write_reference)
     app.connect("source-read", list_as_toctrees)
     app.connect("doctree-read", link_types)

@@ -1,7 +1,8 @@
-"""Draw the tables of `core`: `python tools/states_doc.py` writes docs/states.md (not committed).
+"""Write the tables of `core`: `python tools/states_doc.py` writes docs/states.md (not committed).
 
-One diagram per table. Several inputs that lead the same way share an arrow, one that leads to the
-end from wherever there is a way on is a sentence, and so is one that changes nothing.
+Each table has a row for each state, with the steps that lead out of it. Several inputs that lead
+the same way share a step. An input that leads to the end from every state with a way on is a
+sentence below, and so is one that changes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import ast
 import enum
 import inspect
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -23,14 +23,13 @@ from propchange.core.transitions import TransitionTable
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "states.md"
 
-_WIDTH = 34  # of the words in a box, in characters
-
 _OPENING = """\
 # The states of a subscription, and of a device
 
-`make states` draws this page from the tables and docstrings of `states.py` in `core/publisher`
+`make states` writes this page from the tables and docstrings of `states.py` in `core/publisher`
 and in `core/subscriber`, and of `core/discovery/presence.py`, which are what the protocols ask.
-What is neither drawn nor named below its drawing cannot happen.
+What is neither in a table nor named below it cannot happen. A subscription or device begins in the
+first state of its table.
 """
 
 Table = TransitionTable[Any, Any]
@@ -74,8 +73,8 @@ def paragraph(name: str, module: Any) -> str:
     return ""
 
 
-class Drawing:
-    """One table as a diagram and two lists."""
+class Summary:
+    """One table as rows of states, a list and a legend."""
 
     def __init__(self, table: Table) -> None:
         steps = table.transitions
@@ -90,12 +89,12 @@ class Drawing:
         self.last = [state for state in self.states if state not in sources]
         self.everywhere = dict(self._everywhere(steps, sources))
         self.stays: dict[enum.Enum, list[enum.Enum]] = {}
-        self.arrows: dict[tuple[enum.Enum, enum.Enum], list[enum.Enum]] = {}
+        self.leaving: dict[tuple[enum.Enum, enum.Enum], list[enum.Enum]] = {}
         for (state, given), following in steps.items():
             if state is following:
                 self.stays.setdefault(given, []).append(state)
             elif given not in self.everywhere:
-                self.arrows.setdefault((state, following), []).append(given)
+                self.leaving.setdefault((state, following), []).append(given)
 
     def _everywhere(
         self, steps: Mapping[tuple[Any, Any], Any], sources: set[Any]
@@ -106,27 +105,23 @@ class Drawing:
             if not ends and end in self.last and len(sources) > 1:
                 yield given, end
 
-    def diagram(self) -> Iterator[str]:
-        """The lines of the mermaid diagram."""
-        yield "stateDiagram-v2"
+    def rows(self) -> Iterator[str]:
+        """A row for each state: its name, what it means, and the steps out of it."""
         for state in self.states:
-            yield f'    state "{state.name}" as {state.name}'
-            for line in textwrap.wrap(_plain(self.state_texts[state.name]), _WIDTH):
-                yield f"    {state.name} : {line}"
-        yield f"    [*] --> {self.states[0].name}"
-        for (state, following), inputs in sorted(
-            self.arrows.items(), key=lambda item: (self._index(item[0][0]), self._index(item[0][1]))
-        ):
-            label = ", ".join(words(given) for given in inputs)
-            yield f"    {state.name} --> {following.name} : {label}"
-        for state in self.last:
-            yield f"    {state.name} --> [*]"
-
-    def _index(self, state: enum.Enum) -> int:
-        return self.states.index(state)
+            steps = [
+                f"*{', '.join(words(given) for given in inputs)}* → `{following.name}`"
+                for (source, following), inputs in sorted(
+                    self.leaving.items(), key=lambda item: self.states.index(item[0][1])
+                )
+                if source is state
+            ]
+            if state in self.last:
+                steps = ["the end"]
+            text = _cell(self.state_texts[state.name])
+            yield f"| `{state.name}` | {text} | {'<br>'.join(steps)} |"
 
     def sentences(self) -> Iterator[str]:
-        """What the diagram leaves out."""
+        """What the rows leave out."""
         for given, following in self.everywhere.items():
             yield f"- *{words(given)}* leads to `{following.name}` from every other state."
         for given, stay in self.stays.items():
@@ -134,17 +129,14 @@ class Drawing:
             yield f"- *{words(given)}* changes nothing in {names}."
 
     def legend(self) -> Iterator[str]:
-        """What the words on the arrows mean."""
+        """What the words of the steps mean."""
         for given in self.inputs:
-            text = self.input_texts[given.name].replace("``", "`").replace("|", "\\|")
-            yield f"| {words(given)} | {text} |"
+            yield f"| {words(given)} | {_cell(self.input_texts[given.name])} |"
 
 
-def _plain(text: str) -> str:
-    """The first sentence of `text`, without what means something to mermaid."""
-    text = re.sub(r" \((?:UDA|[A-Z]+-\d)[^)]*\)", "", text)
-    sentence = re.split(r"(?<=\w)\.(?:\s|$)", text, maxsplit=1)[0]
-    return sentence.replace(";", ",").replace(":", ",").replace("`", "").replace('"', "'")
+def _cell(text: str) -> str:
+    """`text` in a cell of a table."""
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 def page(*modules: Any) -> str:
@@ -156,16 +148,20 @@ def page(*modules: Any) -> str:
         for name, table in tables(module).items()
     ]
     for module, name, table in found:
-        drawing = Drawing(table)
+        summary = Summary(table)
         parts.append(f"## {name.capitalize()}\n")
         if text := paragraph(name, module):
             parts.append(f"{text}\n")
-        parts.append("\n".join(["```mermaid", *drawing.diagram(), "```"]) + "\n")
-        if sentences := list(drawing.sentences()):
-            parts.append("\n".join(["Not drawn:", "", *sentences]) + "\n")
         parts.append(
-            "\n".join(["| on the arrows | what has happened |", "|---|---|", *drawing.legend()])
+            "\n".join(["| state | what it means | what leads to another |", "|---|---|---|"])
             + "\n"
+            + "\n".join(summary.rows())
+            + "\n"
+        )
+        if sentences := list(summary.sentences()):
+            parts.append("\n".join(["Besides:", "", *sentences]) + "\n")
+        parts.append(
+            "\n".join(["| input | what has happened |", "|---|---|", *summary.legend()]) + "\n"
         )
     return "\n".join(parts)
 

@@ -21,6 +21,7 @@ class PresenceState(enum.IntEnum):
     EXPECTED = 0
     """It is followed, and no advertisement has come yet."""
     PRESENT = 1
+    """An advertisement has come and has not expired."""
     GONE = 2
     """It is followed, and has gone. A device that is not followed is forgotten instead."""
 

@@ -63,6 +63,7 @@ class SubscriberState(enum.IntEnum):
     REFUSED = 8
     """The first SUBSCRIBE failed, and the application does not want to keep trying."""
     CLOSED = 9
+    """Over: the application has closed it."""
 
 
 class SubscriberInput(enum.IntEnum):
