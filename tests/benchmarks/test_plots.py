@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -30,5 +31,5 @@ def test_the_numbers_on_an_axis_do_not_overlap(plot: Path) -> None:
         for x, text in re.findall(label, plot.read_text("utf-8"))
     )
     assert len(labels) > 1
-    for (left, width), (right, other) in zip(labels, labels[1:], strict=False):
+    for (left, width), (right, other) in itertools.pairwise(labels):
         assert right - left > (width + other) / 2
