@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from propchange.bridge.broker import Client, reason_of
 from propchange.bridge.configuration import BridgeSettings, BrokerSettings
 from propchange.bridge.mqtt import MqttOutput
 from propchange.bridge.output import BridgedService
@@ -109,3 +116,21 @@ async def test_a_device_that_is_back_before_it_is_forgotten_keeps_its_topics() -
         assert [each.topic for each in messages] == ["propchange/1/Lamp/availability"]
         assert messages[0].payload
     assert output._forget_at == {}
+
+
+async def test_a_connection_lost_before_its_socket_is_registered_prints_no_traceback() -> None:
+    loop, failures = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    client = Client("127.0.0.1")
+    ours, theirs = socket.socketpair()
+    client._on_socket_register_write(client, None, ours)
+    ours.close()
+    theirs.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert failures == []
+
+
+def test_a_broker_that_is_killed_is_said_in_words() -> None:
+    lost = aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"))
+    assert reason_of(lost) == "the connection is lost"

@@ -45,6 +45,10 @@ _REFUSALS = {
 TAKEN_OVER = 142
 """The code with which a broker ends a connection: another client has connected with its id."""
 
+_LOST = {7, 128}
+"""Codes of a connection that ended without a word of the broker: that of paho, and what paho makes
+of it for MQTT 5."""
+
 
 class Broker:
     """Makes the clients for one broker, and gives the reasons for which it refuses them.
@@ -110,6 +114,23 @@ class Client(aiomqtt.Client):
         super()._on_publish(client, userdata, mid, code, properties)
         self.answered(str(code) if is_failure(code) else "")
 
+    # aiomqtt registers the socket in the next turn of the loop. The connection may be lost by then,
+    # and the loop would print a traceback for the closed socket.
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        def register() -> None:
+            if sock.fileno() != -1:
+                self._loop.add_writer(sock.fileno(), write)
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 - aiomqtt raises it where it is waited for
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        # It is called in the thread that connects, too.
+        self._loop.call_soon_threadsafe(register)
+
 
 def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
     """The TLS of the connections to ``broker``. Raises ConfigurationError."""
@@ -141,6 +162,8 @@ def code_of(error: BaseException | None) -> int | None:
 
 def reason_of(error: BaseException) -> str:
     """The reason for which the connection was lost, for one line of the operator."""
+    if isinstance(error, aiomqtt.MqttCodeError) and code_of(error) in _LOST:
+        return "the connection is lost"
     return printable(str(error.__cause__ or error))[:200]
 
 
