@@ -408,14 +408,14 @@ class SubscriberProtocol:
         CP-09). Subscriptions that are not granted are tried at once in any case."""
         self._checks.claim(device, Cause.DEVICE_REBOOTED, "the device has restarted", now)
         for record in self._of_device(device):
-            self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
+            self._renewal.begin_anew(record, Cause.DEVICE_REBOOTED, now)
 
     def device_returned(self, device: Hashable, now: float) -> None:
         """The device is heard of again after it had gone or did not answer. Try at once its
         subscriptions that are not granted, its renewals that failed, and a check that waits."""
         self._checks.hurry(device, now)
         for record in self._of_device(device):
-            self._begin_anew(record, Cause.DEVICE_REBOOTED, now)
+            self._renewal.begin_anew(record, Cause.DEVICE_REBOOTED, now)
             if record.state in GRANTED and record.failures:
                 self._renewal.renew(record, now)
 
@@ -427,30 +427,11 @@ class SubscriberProtocol:
         reason = "the device has moved to another address"
         self._checks.claim(device, Cause.DEVICE_MOVED, reason, now)
         for record in self._of_device(device):
-            self._begin_anew(record, Cause.DEVICE_MOVED, now)
+            self._renewal.begin_anew(record, Cause.DEVICE_MOVED, now)
 
     def is_granted(self, device: Hashable) -> bool:
         """Whether a subscription to ``device`` is granted."""
         return any(record.state in GRANTED for record in self._of_device(device))
-
-    def _begin_anew(self, record: SubscriptionRecord, cause: Cause, now: float) -> None:
-        """Try ``record`` at once if it is not granted. A request that was sent before the
-        announcement is given up, because its answer may never come."""
-        if record.state in GRANTED:
-            return
-        record.failures = 0
-        record.must_describe = record.describable
-        record.sources.worked()
-        attempt = self._requests.outstanding.get(record)
-        if record.state is _S.WAITING:
-            self._renewal.subscribe(record, now)
-        elif attempt is not None:
-            overtaken = now - attempt.sent_at > self._limits.announcement_seconds
-            if overtaken or cause is Cause.DEVICE_MOVED:
-                self._requests.settle(record)
-                self._routing.forget(record)
-                record.move(_I.ATTEMPT_FAILED)
-                self._renewal.subscribe(record, now)
 
     def _of_device(self, device: Hashable) -> list[SubscriptionRecord]:
         return [record for record in self._records if record.device == device]

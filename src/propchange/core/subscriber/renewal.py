@@ -74,7 +74,7 @@ from propchange.core.subscriber.requests import (
     renewal_message,
     subscribe_message,
 )
-from propchange.core.subscriber.states import SubscriberInput, SubscriberState
+from propchange.core.subscriber.states import GRANTED, SubscriberInput, SubscriberState
 from propchange.core.subscriber.timing import (
     TimerKind,
     backoff,
@@ -151,6 +151,25 @@ class SubscriptionRenewal:
             self._routing.expect(record)
             request.source, request.builder = record.sources.bound, partial(self._build, record)
         self._requests.send(request)
+
+    def begin_anew(self, record: SubscriptionRecord, cause: Cause, now: float) -> None:
+        """Try ``record`` at once if it is not granted, because its device was announced. A request
+        that was sent before the announcement is given up: its answer may never come."""
+        if record.state in GRANTED:
+            return
+        record.failures = 0
+        record.must_describe = record.describable
+        record.sources.worked()
+        attempt = self._requests.outstanding.get(record)
+        if record.state is _S.WAITING:
+            self.subscribe(record, now)
+        elif attempt is not None:
+            overtaken = now - attempt.sent_at > self._limits.announcement_seconds
+            if overtaken or cause is Cause.DEVICE_MOVED:
+                self._requests.settle(record)
+                self._routing.forget(record)
+                record.move(_I.ATTEMPT_FAILED)
+                self.subscribe(record, now)
 
     def _usable(self, record: SubscriptionRecord) -> tuple[Endpoint, ...]:
         """The addresses that events for ``record`` can come to; empty if the settings name the host
