@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from nats.js.errors import NotFoundError
 
 from propchange import Device, HostedDevice, Service, StateVariable, host
 from propchange.bridge.configuration import ConfigurationError, bridge_limits
+from propchange.bridge.nats import NatsOutput
+from propchange.bridge.nats_settings import NatsSettings
 from propchange.core.limits import DEFAULT_LIMITS
 from tests.bridge.nats_servers import SERVERS, NatsServer, nats_server
 
@@ -172,6 +175,28 @@ def test_a_key_that_is_not_known_is_an_error_with_its_place(tmp_path: Path) -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "[nats] replica is not known" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["ca_file", "certificate", "credentials"])
+def test_a_file_that_is_missing_is_an_error_with_its_place(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "bridge.toml"
+    file.write_text(f'[nats]\nurl = "tls://localhost"\n{key} = "/missing/file"\n')
+    command = [sys.executable, "-m", "propchange", "bridge", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"[nats] {key} '/missing/file'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(find_spec("nkeys") is not None, reason="nkeys is installed here")
+def test_credentials_without_the_package_that_reads_them_say_what_to_install(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "nats.creds"
+    file.touch()
+    settings = NatsSettings(("nats://localhost",), "attic", credentials=str(file))
+    with pytest.raises(ConfigurationError, match=r"pip install 'nats-py\[nkeys\]'"):
+        NatsOutput(settings, say=print)
 
 
 def test_a_bridge_can_have_more_subscriptions_than_a_control_point_has_by_itself() -> None:

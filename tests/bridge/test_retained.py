@@ -39,7 +39,7 @@ class Bridge:
             self.id,
             mark_of=read_availability,
             lost_mark=availability_payload(self.id, "not found"),
-            said_by_other=self.told.append,
+            other_found=self.told.append,
         )
         for key in self.states:
             self.want(key)

@@ -52,7 +52,6 @@ _SERVICES_OF_HOST = 1_024
 """Services of one host that are watched, a quarter of those of a control point; a bridge has some
 dozens of devices. Bounds a host that announces devices without end."""
 
-
 _FIND_AGAIN, _LONGEST_FIND_AGAIN = 1.0, 30.0
 """Seconds before a named device that was not found is searched for again. The first wait is doubled
 up to the longest."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 
-from propchange.bridge.configuration import PASSWORD_VARIABLE, BrokerSettings, ConfigurationError
+from propchange.bridge.configuration import PASSWORD_VARIABLE, BrokerSettings
+from propchange.bridge.tls import tls_context
 from propchange.driver.reporting import logger_named
 from propchange.printable import printable
 
@@ -58,7 +58,9 @@ class Broker:
     def __init__(self, settings: BrokerSettings) -> None:
         self.name = settings.name
         self._settings = settings
-        self._tls = _tls_context(settings)
+        self._tls = None
+        if settings.tls:
+            self._tls = tls_context("mqtt", settings.ca_file, settings.certificate, settings.key)
         self._protocol = aiomqtt.ProtocolVersion.V5
 
     def client(
@@ -130,25 +132,6 @@ class Client(aiomqtt.Client):
 
         # It is called in the thread that connects, too.
         self._loop.call_soon_threadsafe(register)
-
-
-def _tls_context(broker: BrokerSettings) -> ssl.SSLContext | None:
-    """The TLS of the connections to ``broker``. Raises ConfigurationError."""
-    if not broker.tls:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=broker.ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"[mqtt] ca_file {broker.ca_file!r}: {error}") from error
-    if broker.certificate is not None:
-        try:
-            context.load_cert_chain(broker.certificate, broker.key)
-        except OSError as error:
-            raise ConfigurationError(
-                f"[mqtt] certificate {broker.certificate!r} with the key "
-                f"{broker.key or broker.certificate!r}: {error}"
-            ) from error
-    return context
 
 
 def code_of(error: BaseException | None) -> int | None:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from propchange.bridge.collector_limits import CollectorLimits
-from propchange.bridge.leases import Lease, Neighbours, json_object, number_of, text_of
+from propchange.bridge.json_objects import json_object, number_of, text_of
+from propchange.bridge.leases import Lease, Neighbours
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
 from propchange.core.record import Record
 from propchange.core.transitions import TransitionTable
@@ -97,7 +98,7 @@ class ClaimValue(Record):
 
     @classmethod
     def from_bytes(cls, value: bytes) -> ClaimValue:
-        """What ``value`` says; nobody's claim if it says nothing."""
+        """What ``value`` says; a claim without a session if it says nothing."""
         read = json_object(value)
         tried = read.get("tried")
         return cls(

@@ -1,7 +1,7 @@
 """Commands from the broker: a topic and a payload become the call of an action.
 
-Everybody whom the broker lets publish can send commands. So a command that does not fit is refused
-with one sentence, and what waits is bounded.
+Each client that the broker lets publish can send commands. So a command that does not fit is
+refused with one sentence, and what waits is bounded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from propchange.bridge.payloads import encode, plain_value
+from propchange.bridge.payloads import encode, exact_value
 from propchange.bridge.setters import default_of, find_setter
 from propchange.bridge.topics import PART_CHARACTERS, part
 from propchange.core.record import Record
@@ -215,7 +215,7 @@ def _plain(value: Any, variable: StateVariable[Any] | None) -> str | int | float
     if value is None or variable is None:
         return None if value is None else str(value)
     text = variable.format(value)
-    return plain_value(plain(value, text), text)
+    return exact_value(plain(value, text), text)
 
 
 def refusal_payload(sentence: str, code: int | None = None) -> bytes:

@@ -25,8 +25,8 @@ _MOST_SECONDS = 86_400.0
 """A day."""
 
 _MOST_SUBSCRIPTIONS = 65_536
-"""Subscriptions of one bridge that can be asked for. One process carries about 20,000 (docs/
-collectors.md)."""
+"""Subscriptions of one bridge that can be asked for. One process carries about 20,000, see
+docs/collectors.md."""
 
 DEFAULT_DURATION = 300
 """Seconds for which the bridge subscribes. It renews after half of them at most, and notices by

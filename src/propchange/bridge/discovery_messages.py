@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from propchange.asyncio.remote import RemoteService
@@ -20,6 +19,7 @@ from propchange.bridge.home_assistant import (
     read_owner,
     removal,
 )
+from propchange.bridge.json_objects import json_object
 from propchange.bridge.mqtt import MqttOutput
 from propchange.bridge.output import BridgedService
 from propchange.bridge.payloads import encode
@@ -272,7 +272,7 @@ class DiscoveryMessages:
         """Remove the entities that ``last`` has and ``payload``, which follows, has not."""
         if last == payload:
             return
-        removed = removal(_read_payload(payload), _read_payload(last))
+        removed = removal(json_object(payload), json_object(last))
         if removed:
             self._removals[topic] = encode(removed)
             self._output.post(topic, self._removals[topic])
@@ -302,11 +302,3 @@ class DiscoveryMessages:
 
 def _device_of(root: DeviceDescription, udn: str) -> DeviceDescription | None:
     return next((each for each in root.all_devices() if udn_part(each.udn) == udn), None)
-
-
-def _read_payload(payload: bytes) -> Mapping[str, Any]:
-    try:
-        members = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return members if isinstance(members, dict) else {}

@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from propchange.bridge.json_objects import json_object, member_object
 from propchange.bridge.setters import Setter, find_setter
 from propchange.bridge.topics import Topics
 from propchange.core.record import Record
@@ -168,14 +169,11 @@ def discovery_topic(udn: str, prefix: str = PREFIX) -> str:
 def read_owner(payload: bytes) -> str | None:
     """The bridge that has published a discovery message: its part in topics. None for a message of
     another program."""
-    try:
-        components = _mapping(_mapping(json.loads(payload)).get("components"))
-    except (ValueError, RecursionError):
-        return None
+    components = member_object(json_object(payload).get("components"))
     for component in components.values():
-        availability = _mapping(component).get("availability")
+        availability = member_object(component).get("availability")
         first = availability[0] if isinstance(availability, list) and availability else None
-        topic = str(_mapping(first).get("topic", ""))
+        topic = str(member_object(first).get("topic", ""))
         owner = re.fullmatch(r".*/bridge/([^/]+)/availability", topic)
         return None if owner is None else owner[1]
     return None
@@ -190,15 +188,11 @@ def removal(wanted: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, A
     the rest of a payload if it still works at one entity of the payload before."""
     kept = {key: each["platform"] for key, each in wanted["components"].items()}
     removed = {}
-    for key, component in _mapping(former.get("components")).items():
-        platform = _mapping(component).get("platform")
+    for key, component in member_object(former.get("components")).items():
+        platform = member_object(component).get("platform")
         if isinstance(platform, str) and kept.get(key) != platform and len(component) > 1:
             removed[key] = {"platform": platform}
     return {**wanted, "components": removed} if removed else {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 # --- which variables ---

@@ -8,35 +8,16 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from propchange.bridge.collector_limits import CollectorLimits
+from propchange.bridge.json_objects import json_object, number_of, text_of
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
 from propchange.core.record import Record
 from propchange.core.transitions import TransitionTable
 
 NEVER = float("inf")
-
-
-def json_object(value: bytes) -> Mapping[str, Any]:
-    """The JSON object in ``value``; empty if there is none."""
-    try:
-        read = json.loads(value)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def text_of(value: object) -> str:
-    """``value`` if it is a text, else the empty one."""
-    return value if isinstance(value, str) else ""
-
-
-def number_of(value: object) -> int:
-    """``value`` if it is an integer, else 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 # --- the lease of a collector ---
@@ -108,7 +89,7 @@ class LeaseValue(Record):
 
     @classmethod
     def from_bytes(cls, value: bytes) -> LeaseValue:
-        """What ``value`` says; a session without name if it says nothing."""
+        """What ``value`` says; a lease without a session if it says nothing."""
         read = json_object(value)
         return cls(
             text_of(read.get("session")),
@@ -147,7 +128,7 @@ class Lease:
         return self._sent_at is not None
 
     def held(self, now: float) -> bool:
-        """Whether it is held for certain."""
+        """Whether this collector has the lease for certain."""
         return self.state is LeaseState.HELD and now < self.held_until
 
     def operation(self, now: float) -> Operation | None:

@@ -144,7 +144,7 @@ class MqttOutput:
             self._id,
             mark_of=_read_mark,
             lost_mark=availability_payload(self._id, _STARTING),
-            said_by_other=self._say_other,
+            other_found=self._say_other,
         )
         # The services by topic. Two devices may claim one topic; the first one in the list has it.
         self._holders: dict[str, list[BridgedService]] = {}

@@ -16,8 +16,13 @@ from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, Collect
 from propchange.bridge.nats_settings import NatsSettings
 from propchange.bridge.nats_store import NatsRefused, NatsStore, token
 from propchange.bridge.output import BridgedService
-from propchange.bridge.payloads import REASON_CHARACTERS, plain_values, time_text
-from propchange.bridge.payloads import plain_value as exact_value
+from propchange.bridge.payloads import (
+    REASON_CHARACTERS,
+    exact_value,
+    plain_values,
+    service_members,
+    time_text,
+)
 from propchange.bridge.service_state import GONE
 from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.store import Operation, Place
@@ -92,7 +97,6 @@ class NatsOutput:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lapses = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- what the watching calls ---
 
@@ -244,7 +248,6 @@ class NatsOutput:
     async def run(self) -> None:
         """Write until cancelled. Raises CollectorRefused if NATS or another collector with this
         name does not let it."""
-        self._loop = asyncio.get_running_loop()
         try:
             await self._store.connect()
         except NatsRefused as error:
@@ -324,18 +327,9 @@ def _snapshot(service: BridgedService, collector: str) -> dict[str, Any]:
     values = dict(plain_values(state))
     return {
         "collector": collector,
-        "device": state.device_name,
-        "model": state.device_model,
-        "udn": state.udn,
-        "root_udn": state.root_udn,
-        "service": state.service,
-        "service_id": state.service_id,
-        "service_type": state.service_type,
+        **service_members(state),
         "status": state.status,
         "reason": state.reason[:REASON_CHARACTERS],
-        "sid": state.sid,
-        "seq": state.seq,
-        "time": None if state.time is None else time_text(state.time),
         "values": values,
         "left_out": state.left_out + len(state.values) - len(values),
     }

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import json
 import re
-import ssl
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import Any
 
 from nats.aio.client import Client
@@ -29,9 +29,11 @@ from nats.js.api import (
 from nats.js.errors import APIError, NotFoundError
 
 from propchange.bridge.collector_limits import CollectorLimits
+from propchange.bridge.configuration import ConfigurationError
 from propchange.bridge.nats_settings import NatsSettings
 from propchange.bridge.shared_state import DUPLICATE
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
+from propchange.bridge.tls import tls_context
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _ID = "Nats-Msg-Id"
@@ -87,7 +89,8 @@ class NatsRefused(Exception):
 
 class NatsStore:
     """The store of one collector. ``away`` and ``back`` are called when the server is lost, and
-    when it can be asked again; ``shown`` with each lease and claim."""
+    when it can be asked again; ``shown`` with each lease and claim. Raises ConfigurationError if a
+    file of the settings cannot be used."""
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class NatsStore:
         self._back = back
         self._shown = shown
         self._say = say
+        self._options = _connect_options(settings)
         self._client = Client()
         self._said = ""
         self._names = {
@@ -120,21 +124,6 @@ class NatsStore:
     async def connect(self) -> None:
         """Connect, and make what is not there yet. Keeps trying while the server is away. Raises
         NatsRefused if it refuses."""
-        settings = self._settings
-        options: dict[str, Any] = {}
-        if settings.credentials:
-            options["user_credentials"] = settings.credentials
-        if settings.user is not None:
-            options["user"] = settings.user
-        if settings.password is not None:
-            options["password"] = settings.password
-        if settings.token is not None:
-            options["token"] = settings.token
-        if settings.ca_file or any(each.startswith("tls:") for each in settings.servers):
-            options["tls"] = self._tls()
-        options["servers"] = list(settings.servers)
-        options["name"] = f"propchange collector {settings.name}"
-        options["connect_timeout"] = 2
         while True:
             # A connection that tries again by itself would not say why it fails.
             first, errors = Client(), list[Exception]()
@@ -148,7 +137,7 @@ class NatsStore:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     error_cb=note,
-                    **options,
+                    **self._options,
                 )
                 await first.close()
                 break
@@ -167,19 +156,12 @@ class NatsStore:
                 disconnected_cb=self._disconnected,
                 reconnected_cb=self._reconnected,
                 error_cb=self._error,
-                **options,
+                **self._options,
             )
             await self._begin()
         except BaseException:
             await self.close()
             raise
-
-    def _tls(self) -> ssl.SSLContext:
-        settings = self._settings
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.certificate:
-            context.load_cert_chain(settings.certificate, settings.key)
-        return context
 
     def _refused(self, error: BaseException) -> str:
         return (
@@ -196,9 +178,7 @@ class NatsStore:
                 break
             except (Error, TimeoutError) as error:
                 if isinstance(error, APIError) and error.err_code in _DISABLED:
-                    raise NatsRefused(
-                        "JetStream is not enabled on the NATS server: start it with -js"
-                    ) from error
+                    raise NatsRefused(_NO_JETSTREAM) from error
                 self.say(_NOT_READY)
                 await asyncio.sleep(self._limits.retry_seconds)
         self._said = ""
@@ -397,6 +377,35 @@ class NatsStore:
         reason = str(error.get("description"))
         self.say(f"NATS does not take {operation.place.value} ({reason}); it is tried again")
         return Answer(Outcome.FAILED, reason=reason)
+
+
+def _connect_options(settings: NatsSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "servers": list(settings.servers),
+        "name": f"propchange collector {settings.name}",
+        "connect_timeout": 2,
+    }
+    if settings.credentials:
+        _check_credentials(settings.credentials)
+        options["user_credentials"] = settings.credentials
+    for key in ("user", "password", "token"):
+        if (value := getattr(settings, key)) is not None:
+            options[key] = value
+    if settings.ca_file or any(each.startswith("tls:") for each in settings.servers):
+        options["tls"] = tls_context("nats", settings.ca_file, settings.certificate, settings.key)
+    return options
+
+
+def _check_credentials(path: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"[nats] credentials {path!r}: {error}") from error
+    if find_spec("nkeys") is None:
+        raise ConfigurationError(
+            "[nats] credentials needs nkeys, which signs with them: pip install 'nats-py[nkeys]'"
+        )
 
 
 def _is_refusal(error: BaseException) -> bool:

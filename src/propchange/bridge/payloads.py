@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from propchange.bridge.json_objects import json_object
 from propchange.bridge.service_state import ServiceState
 from propchange.printable import printable
 
@@ -34,16 +37,7 @@ def state_payload(state: ServiceState, bridge_id: str) -> bytes:
         payload = encode(
             {
                 "bridge": bridge_id,
-                "device": state.device_name,
-                "model": state.device_model,
-                "udn": state.udn,
-                "root_udn": state.root_udn,
-                "service": state.service,
-                "service_id": state.service_id,
-                "service_type": state.service_type,
-                "sid": state.sid,
-                "seq": state.seq,
-                "time": None if state.time is None else time_text(state.time),
+                **service_members(state),
                 "values": values,
                 "left_out": left_out,
             }
@@ -54,16 +48,32 @@ def state_payload(state: ServiceState, bridge_id: str) -> bytes:
         left_out += 1
 
 
+def service_members(state: ServiceState) -> dict[str, Any]:
+    """Which service it is, and the SID, the SEQ and the time of its last event."""
+    return {
+        "device": state.device_name,
+        "model": state.device_model,
+        "udn": state.udn,
+        "root_udn": state.root_udn,
+        "service": state.service,
+        "service_id": state.service_id,
+        "service_type": state.service_type,
+        "sid": state.sid,
+        "seq": state.seq,
+        "time": None if state.time is None else time_text(state.time),
+    }
+
+
 def plain_values(state: ServiceState) -> list[tuple[str, Plain]]:
     """The name and the JSON value of each variable whose value is not too long."""
     return [
-        (name, plain_value(value, state.texts[name]))
+        (name, exact_value(value, state.texts[name]))
         for name, value in state.values.items()
         if len(state.texts[name]) <= VALUE_CHARACTERS and len(name) <= VALUE_CHARACTERS
     ]
 
 
-def plain_value(value: Plain, text: str) -> Plain:
+def exact_value(value: Plain, text: str) -> Plain:
     """``value``; ``text`` for an integer that some readers of JSON would round."""
     return text if isinstance(value, int) and abs(value) > _EXACT else value
 
@@ -106,14 +116,8 @@ def read_instance(payload: bytes) -> str | None:
     return instance if isinstance(instance, str) else None
 
 
-def _members(payload: bytes) -> dict[str, object]:
-    if len(payload) > PAYLOAD_BYTES:
-        return {}
-    try:
-        members = json.loads(payload)
-    except (ValueError, RecursionError):
-        return {}
-    return members if isinstance(members, dict) else {}
+def _members(payload: bytes) -> Mapping[str, object]:
+    return {} if len(payload) > PAYLOAD_BYTES else json_object(payload)
 
 
 def time_text(time: datetime) -> str:

@@ -92,7 +92,7 @@ class RetainedTopics:
     """What the broker retains for the bridge ``bridge_id``.
 
     ``mark_of`` reads the payload of a mark; None if it is none. ``lost_mark`` is the payload of the
-    mark of a group that is not wanted, until it is cleared. ``said_by_other`` is called once for
+    mark of a group that is not wanted, until it is cleared. ``other_found`` is called once for
     each other bridge that has a wanted group.
 
     Call :meth:`begin` when a connection begins, :meth:`hear` for each retained message and
@@ -106,12 +106,12 @@ class RetainedTopics:
         *,
         mark_of: Callable[[bytes], tuple[str, bool] | None],
         lost_mark: bytes,
-        said_by_other: Callable[[str], object],
+        other_found: Callable[[str], object],
     ) -> None:
         self._bridge_id = bridge_id
         self._mark_of = mark_of
         self._lost_mark = lost_mark
-        self._said_by_other = said_by_other
+        self._other_found = other_found
         self._groups: dict[str, _Group] = {}
         # The groups that may differ, in the order in which they are looked at.
         self._changed: dict[str, None] = {}
@@ -119,7 +119,7 @@ class RetainedTopics:
         self._clears = False
         self._known = 0
         self._others: dict[str, bool] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.needs_reading = False
         """Read again what is retained, from :meth:`begin` on: a group of another bridge is to be
         taken over."""
@@ -147,10 +147,6 @@ class RetainedTopics:
         for key, group in self._groups.items():
             if group.make is None:
                 self._changed[key] = None
-
-    def wanted_groups(self) -> list[tuple[str, str]]:
-        """The key and the topic of the mark of each wanted group."""
-        return [(key, each.mark_topic) for key, each in self._groups.items() if each.make]
 
     def is_own(self, key: str) -> bool:
         """Whether the broker retains the group ``key``, and this bridge has written it."""
@@ -193,7 +189,7 @@ class RetainedTopics:
         if bridge_id in self._others or len(self._others) < OTHER_BRIDGES:
             self._others[bridge_id] = online
         if not online:
-            self._told.discard(bridge_id)
+            self._reported.discard(bridge_id)
         for key, group in self._groups.items():
             if group.said is not None and group.said.bridge_id == bridge_id:
                 # While it is online it changes values, and its marks alone are heard.
@@ -287,9 +283,9 @@ class RetainedTopics:
             if wanted is None:
                 return None
             if self._others.get(said.bridge_id, False):
-                if said.bridge_id not in self._told:
-                    self._told.add(said.bridge_id)
-                    self._said_by_other(said.bridge_id)
+                if said.bridge_id not in self._reported:
+                    self._reported.add(said.bridge_id)
+                    self._other_found(said.bridge_id)
                 return None
         if group.unread:
             self.needs_reading = True

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from propchange.bridge.collector_limits import CollectorLimits
-from propchange.bridge.leases import json_object, number_of
+from propchange.bridge.json_objects import json_object, number_of
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
 from propchange.core.record import Record
 from propchange.core.transitions import TransitionTable
