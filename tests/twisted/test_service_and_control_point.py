@@ -281,6 +281,26 @@ def test_a_refusal_is_told_to_who_does_not_persist(point: ControlPoint, reactor:
     assert failed[0].value.status == 503
 
 
+def test_a_control_point_keeps_no_subscription_that_was_refused(
+    point: ControlPoint, reactor: Any
+) -> None:
+    for count in range(1, 4):
+        changes: list[Any] = []
+        subscription = point.subscribe(
+            "http://127.0.0.1:8080/evt", print, on_status=changes.append, wait=True
+        )
+        assert subscription.when_granted is not None
+        subscription.when_granted.addErrback(lambda _: None)
+        reactor.pump([0])
+        reactor.accept()[0].dataReceived(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        assert [each.status for each in changes] == [Status.REFUSED, Status.CLOSED]
+        assert subscription.closed.called
+        assert subscription.close().called
+        stats = point.stats()
+        assert stats.subscriptions[Status.REFUSED] == 0
+        assert stats.status_changes[Status.REFUSED] == count
+
+
 def test_a_device_that_is_away_is_told_or_tried_again(point: ControlPoint, reactor: Any) -> None:
     once = point.subscribe("http://127.0.0.1:8080/evt", print, wait=True)
     failed: list[Any] = []

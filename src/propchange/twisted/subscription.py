@@ -78,6 +78,7 @@ class Subscription(DrivenSubscription[S_co]):
         if self.when_granted is not None and not self.when_granted.called:
             if error is not None:
                 self.when_granted.errback(error)
+                self.close()  # otherwise the control point keeps it
             elif isinstance(outcome, Granted) or self.polled:
                 self.when_granted.callback(self)
         if isinstance(outcome, StatusChange) and outcome.status is Status.CLOSED:
