@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,47 @@ import pytest
 from propchange import Device, host
 from tests.asyncio.announcing import Announcer
 from tests.bridge.conftest import Mosquitto, RunningBridge, Workbench, free_port
-from tests.cli.conftest import Loop, Thermometer
+from tests.cli.conftest import PATIENCE, Loop, Thermometer
 
 Begin = Callable[..., RunningBridge]
-LAMP = """
-import asyncio
+DEVICE = """
+import asyncio, sys
 from propchange import Device, Service, StateVariable, host
 
 class Lamp(Service, type="urn:example-org:service:Lamp:1"):
     on = StateVariable("boolean", initial=False)
 
-async def serve():
+class Fan(Service, type="urn:example-org:service:Fan:1"):
+    speed = StateVariable("ui1", initial=0)
+
+class Clock(Service, type="urn:example-org:service:Clock:1"):
+    hour = StateVariable("ui1", initial=0)
+
+async def serve(name, port, *services):
     udn = "uuid:11111111-2222-4333-8444-555555555555"
-    device = Device("Lamp", udn=udn, services=[Lamp()])
-    async with host(device, interface="127.0.0.1", minimum_duration=1) as hosted:
+    device = Device(name, udn=udn, services=[globals()[each]() for each in services])
+    options = {"interface": "127.0.0.1", "port": int(port), "announce": False}
+    async with host(device, minimum_duration=1, **options) as hosted:
         print(hosted.description_url, flush=True)
         await asyncio.Event().wait()
 
-asyncio.run(serve())
+asyncio.run(serve(*sys.argv[1:]))
 """
+
+
+@contextlib.contextmanager
+def device_process(name: str, port: int, *services: str) -> Iterator[str]:
+    """A device in a process, which is killed without a goodbye. Gives the URL of its
+    description."""
+    command = [sys.executable, "-c", DEVICE, name, str(port), *services]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().decode().strip()
+        finally:
+            process.kill()
+
+
 BRIDGE = "propchange/bridge/attic/availability"
 
 
@@ -59,6 +82,11 @@ def online(workbench: Workbench, *services: str) -> Callable[[dict[str, Any]], b
 def temperature(workbench: Workbench, value: float) -> Callable[[dict[str, Any]], bool]:
     at = topic(workbench, "Thermometer")
     return lambda retained: at in retained and retained[at]["values"]["Temperature"] == value
+
+
+def wait_for_all(mosquitto: Mosquitto, fits: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until all that is retained ``fits``, discovery messages too."""
+    mosquitto.wait_for(lambda _: fits(mosquitto.retained("#")), 2 * PATIENCE)
 
 
 def test_each_service_that_sends_events_is_retained_with_its_values(
@@ -106,17 +134,48 @@ def test_distinct_gives_each_variable_a_topic_of_its_own(
 def test_a_device_that_dies_without_a_goodbye_is_offline_after_its_next_renewal(
     mosquitto: Mosquitto, bridge: Begin
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", LAMP], stdout=subprocess.PIPE) as device:
-        try:
-            assert device.stdout is not None
-            url = device.stdout.readline().decode().strip()
-            bridge(url, "--mqtt", mosquitto.url, "--id", "attic", "--duration", "2")
-            at = "propchange/11111111-2222-4333-8444-555555555555/Lamp/availability"
-            mosquitto.wait_for(lambda found: at in found and found[at]["state"] == "online")
-        finally:
-            device.kill()
+    at = "propchange/11111111-2222-4333-8444-555555555555/Lamp/availability"
+    with device_process("Lamp", 0, "Lamp") as url:
+        bridge(url, "--mqtt", mosquitto.url, "--id", "attic", "--duration", "2")
+        mosquitto.wait_for(lambda found: at in found and found[at]["state"] == "online")
     found = mosquitto.wait_for(lambda found: found[at]["state"] == "offline")
     assert found[at]["status"] == "resubscribing"
+
+
+@pytest.mark.slow
+def test_a_device_that_comes_back_otherwise_is_retained_as_it_is_described_then(
+    mosquitto: Mosquitto, bridge: Begin, tmp_path: Path
+) -> None:
+    """Nobody heard it go or come."""
+    config, port = tmp_path / "bridge.toml", free_port()
+    config.write_text("[bridge]\nforget_after = 0.5\nduration = 2\n")
+    begin = "propchange/11111111-2222-4333-8444-555555555555"
+    offered = "homeassistant/device/propchange_11111111-2222-4333-8444-555555555555/config"
+
+    def described(name: str, *services: str) -> Callable[[dict[str, Any]], bool]:
+        def fits(found: dict[str, Any]) -> bool:
+            states = {topic.rpartition("/")[2]: each for topic, each in found.items()}
+            availability = {f"{begin}/{each}/availability" for each in services}
+            return (
+                {each for each in found if each.startswith(begin)}
+                == {f"{begin}/{each}" for each in services} | availability
+                and all(found[each]["state"] == "online" for each in availability)
+                and all(states[each]["device"] == name for each in services)
+                and offered in found
+                and found[offered]["device"]["name"] == name
+                and len(found[offered]["components"]) == len(services)
+            )
+
+        return fits
+
+    with device_process("Before", port, "Lamp", "Fan") as url:
+        words = ("--mqtt", mosquitto.url, "--id", "attic", "--home-assistant")
+        bridge(url, *words, "--config", str(config))
+        wait_for_all(mosquitto, described("Before", "Lamp", "Fan"))
+    with device_process("After", port, "Lamp", "Clock"):
+        wait_for_all(mosquitto, described("After", "Lamp", "Clock"))
+    with device_process("Again", port, "Lamp", "Fan", "Clock"):
+        wait_for_all(mosquitto, described("Again", "Lamp", "Fan", "Clock"))
 
 
 def test_a_broker_that_is_killed_and_has_lost_its_store_gets_everything_again(

@@ -35,6 +35,7 @@ read when its announcements change. Bounds the requests that a forged announceme
 _REREAD_SECONDS = 10.0
 """Least seconds between two readings of the description of a device that is watched. It is read
 again when the device is back, and when it announces a new type, for the services that it has then.
+The bridge reads it again when a subscription was interrupted.
 Bounds the requests that forged announcements cause."""
 
 _SUBSCRIBE_AGAIN = 2.0
@@ -204,8 +205,19 @@ class DeviceWatching:
         self._latest[key] = sighting
         if key not in self._reading:
             self.number += watched is None
-            task = self._reading[key] = self._observer.start(self._read(key))
-            task.add_done_callback(lambda _: self._has_read(key, task))
+            self._begin_reading(key)
+
+    def read_again(self, found: FoundService) -> None:
+        """Read the description of the device of ``found`` again. The observer calls this when the
+        device was away: it may be described otherwise now, and its announcement may be lost."""
+        key = udn_key(found.device.udn)
+        if self._is_watched(found) and key not in self._reading:
+            self._latest[key] = _sighting_of(found.device)
+            self._begin_reading(key)
+
+    def _begin_reading(self, key: str) -> None:
+        task = self._reading[key] = self._observer.start(self._read(key))
+        task.add_done_callback(lambda _: self._has_read(key, task))
 
     def _has_read(self, key: str, task: asyncio.Task[None]) -> None:
         if self._reading.get(key) is task:
@@ -431,7 +443,9 @@ def _clock() -> float:
 def _sighting_of(device: RemoteDevice) -> Sighting:
     """A sighting of a device that the program has named."""
     types = tuple(_types_of(device.description))
-    return Sighting(SightingKind.APPEARED, device.udn, types, (device.url,), True, None, None)
+    return Sighting(
+        SightingKind.APPEARED, device.udn, types, (device.url,), True, None, device._driver
+    )
 
 
 def services_of_type(

@@ -20,7 +20,9 @@ from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
 from propchange.driver.sightings import SightingKind
 from propchange.errors import PropchangeError, SubscriptionRefused
 from propchange.upnp.description import DeviceDescription
+from propchange.upnp.redescription import keyed_services
 
+_NOT_DESCRIBED = "the device has no such service any more"
 _GONE = "the device has said goodbye, or its announcements have expired"
 
 Finder = Callable[[], Awaitable[Iterable[RemoteDevice]]]
@@ -48,6 +50,10 @@ class ServiceWatching:
         self._group: asyncio.TaskGroup | None = None
         # The keys of the UDNs of root devices that have gone.
         self._gone: set[str] = set()
+        # The services that their devices do not describe any more, and by which description each
+        # service was looked at last.
+        self._undescribed: set[FoundService] = set()
+        self._described_by: dict[FoundService, DeviceDescription] = {}
         self.services: dict[FoundService, BridgedService] = {}
         """The services that are watched now."""
         self.watching = DeviceWatching(
@@ -88,7 +94,7 @@ class ServiceWatching:
             status, reason = _status_of(found)
             if gone and status != Status.ACTIVE.value:
                 self._set(service, GONE, reason if status == Status.RESUBSCRIBING.value else _GONE)
-            elif not gone and service.state.status == GONE:
+            elif not gone and service.state.status == GONE and found not in self._undescribed:
                 self._set(service, status, reason or "the device is back")
 
     def left_out(self, device: RemoteDevice, problem: str) -> None:
@@ -125,12 +131,26 @@ class ServiceWatching:
         self._output.found(made)
 
     def _describe(self, service: BridgedService) -> None:
-        root, state = service.found.device.description, service.state
-        device = root.find_device(service.found.service.description.udn) or root
+        found, state = service.found, service.state
+        root = found.device.description
+        if self._described_by.get(found) is root:
+            return
+        self._described_by[found] = root
+        device = root.find_device(found.service.description.udn) or root
         names = device.friendly_name, device.model_name
         if names != (state.device_name, state.device_model):
             state.device_name, state.device_model = names
             self._output.status(service)
+        status, reason = _status_of(found)
+        # A service may have another type than before.
+        if found.key[:2] not in {key[:2] for key, _ in keyed_services(root)}:
+            self._undescribed.add(found)
+            if status != Status.ACTIVE.value:
+                self._set(service, GONE, _NOT_DESCRIBED)
+        elif found in self._undescribed:
+            self._undescribed.discard(found)
+            if state.status == GONE and udn_key(found.device.udn) not in self._gone:
+                self._set(service, status, reason)
 
     def subscribe(self, service: FoundService, subscription: Subscription) -> None:
         """Read ``subscription``."""
@@ -150,6 +170,8 @@ class ServiceWatching:
         """Forget ``service``."""
         bridged = self.services.pop(service, None)
         self._gone.discard(udn_key(service.device.udn))
+        self._undescribed.discard(service)
+        self._described_by.pop(service, None)
         if bridged is not None:
             self._output.forgotten(bridged)
 
@@ -174,13 +196,20 @@ class ServiceWatching:
             return
 
     def _change(self, service: BridgedService, change: StatusChange) -> None:
-        udn = udn_key(service.found.device.udn)
+        found, before = service.found, service.state.status
+        udn = udn_key(found.device.udn)
         if change.status is Status.ACTIVE:
             self._gone.discard(udn)
+            self._undescribed.discard(found)
+            if before not in (Status.SUBSCRIBING.value, Status.ACTIVE.value):
+                self.watching.read_again(found)
+        elif change.cause is Cause.DESCRIPTION:
+            # It may have the other services still.
+            self.watching.read_again(found)
         elif change.cause is Cause.DEVICE_GONE:
             # A device that appears and goes at once may have no sighting.
             self._gone.add(udn)
-        away = udn in self._gone
+        away = udn in self._gone or found in self._undescribed
         self._set(service, GONE if away else change.status.value, change.reason)
 
     def _set(self, service: BridgedService, status: str, reason: str) -> None:
