@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from propchange.bridge import configuration, nats_settings
 from propchange.cli.statuses import ENVIRONMENT, EXIT_STATUSES
 from tools import command_pages
 
@@ -27,6 +28,17 @@ def test_the_page_has_each_option_each_exit_status_and_each_variable() -> None:
             assert f"| `{option.replace('|', '&#124;')}` |" in text
     for term, _ in (*EXIT_STATUSES, *ENVIRONMENT):
         assert f"| `{term}` |" in text
+
+
+def test_the_manual_has_each_variable_with_a_secret_of_the_bridge() -> None:
+    read = {
+        value
+        for module in (configuration, nats_settings)
+        for name, value in vars(module).items()
+        if name.endswith("_VARIABLE")
+    }
+    assert read
+    assert read <= {name for name, _ in ENVIRONMENT}
 
 
 def test_the_manual_renders_without_a_warning() -> None:

@@ -382,7 +382,7 @@ def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange:
 
 
 @pytest.mark.parametrize("target", ["uuid:0b51d1b4-0000-4000-8000-00000000000f", "127.0.0.1:1"])
-def test_a_search_is_said(start: Any, target: str) -> None:
+def test_watch_reports_at_once_that_it_searches_for_a_device(start: Any, target: str) -> None:
     with start("watch", "--interface", "127.0.0.1", target) as process:
         told = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ def cook(meal: str, *, heat: int = 3, minutes: float = 12.0) -> bool:
     return bool(meal and heat and minutes)
 
 
-def test_people_see_no_option() -> None:
+def test_the_text_of_a_signature_leaves_out_each_option() -> None:
     signature = inspect.signature(cook)
     assert str(signature) == signature.format(max_width=80) == "(meal: 'str', **options) -> 'bool'"
 
@@ -25,7 +25,7 @@ def test_a_program_reads_each_option() -> None:
     assert cook("soup")
 
 
-def test_the_caps_are_options() -> None:
+def test_the_text_of_the_signature_of_limits_leaves_out_each_cap() -> None:
     signature = inspect.signature(Limits)
     assert str(signature).startswith("(**options)")
     assert "connections" in signature.parameters

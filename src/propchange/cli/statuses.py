@@ -11,8 +11,8 @@ EXIT_STATUSES: Final = (
         "1",
         (
             "The network, the device or this machine prevented it: no device was found, no service "
-            "can be subscribed to, no events arrive (watch --diagnose), the output cannot be "
-            "written."
+            "can be subscribed to, no events arrive (watch --diagnose), the broker refuses the "
+            "bridge, the output cannot be written."
         ),
     ),
     (
@@ -34,6 +34,9 @@ ENVIRONMENT: Final = (
     ("TERM", "With dumb or unknown, watch --all prints lines instead of a table, without colours."),
     ("PROPCHANGE_MQTT_USERNAME", "The name with which bridge logs in at its broker."),
     ("PROPCHANGE_MQTT_PASSWORD", "The password for it. It is given in no other way."),
+    ("PROPCHANGE_NATS_USER", "The name with which bridge --nats logs in."),
+    ("PROPCHANGE_NATS_PASSWORD", "The password for it. It is given in no other way."),
+    ("PROPCHANGE_NATS_TOKEN", "The token with which bridge --nats logs in, instead of a name."),
     ("COLUMNS", "The width of the lines for people, instead of the width of the terminal."),
 )
 """Each environment variable that the command reads, and what it does."""
