@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -256,6 +257,12 @@ PUBLIC = {
         WANIPConnection
     """,
 }
+
+
+def test_the_readme_lists_each_public_room():
+    text = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    listed = text.partition("Public are the names that ")[2].partition(" export.")[0]
+    assert sorted(re.findall(r"`([\w.]+)`", listed)) == sorted(PUBLIC)
 
 
 @pytest.mark.parametrize("room", PUBLIC)

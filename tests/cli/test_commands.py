@@ -11,7 +11,7 @@ import click
 import pytest
 
 from propchange.cli.commands import Commands
-from propchange.cli.statuses import EXIT_STATUSES
+from propchange.cli.statuses import EXAMPLES, EXIT_STATUSES
 
 NAMES = ["bridge", "call", "demo", "discover", "host", "watch"]
 
@@ -37,6 +37,10 @@ def test_the_help_has_the_exit_statuses(propchange: Any) -> None:
     words = " ".join(propchange("--help").out.split())
     for status, meaning in EXIT_STATUSES:
         assert f"{status} {meaning}" in words
+
+
+def test_the_manual_has_an_example_of_each_command() -> None:
+    assert {line.split()[1] for line, _ in EXAMPLES} == set(NAMES)
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "200"])

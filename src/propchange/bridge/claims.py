@@ -156,8 +156,8 @@ class Taken(Record):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Dropped(Record):
-    """This collector owns the device no more. ``lost``: another collector, or nobody, has it by the
-    store; else this collector has released it."""
+    """This collector no longer owns the device. ``lost``: by the store, another collector owns it,
+    or none does. Otherwise this collector has released it."""
 
     udn: str
     reason: str
@@ -166,8 +166,8 @@ class Dropped(Record):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Forgotten(Record):
-    """The claim of a device that has gone is not known any more. ``deleted``: nobody has claimed it
-    since, so what was written of it may go."""
+    """The claim of a device that has gone is not known any more. ``deleted``: no collector has
+    claimed the device since, so its states are deleted too."""
 
     udn: str
     deleted: bool

@@ -1,7 +1,6 @@
 """The configuration of the bridge: a TOML file, the command line, and secrets in the environment.
 
-A key that the bridge does not know is an error: a word that was misspelt would have no effect, and
-nobody would notice.
+A key that the bridge does not know is an error. Otherwise a misspelt key would have no effect.
 """
 
 from __future__ import annotations

@@ -378,8 +378,8 @@ class MqttOutput:
         if topic == self._read_topic:
             self._was_read.set()
         elif topic == self.topics.bridge_availability:
-            # Not every broker tells a client that another one has taken its place. Each process
-            # has an instance of its own in its last will, so the other one has left its instance.
+            # Some brokers give no reason when another client with this id ends the connection. Each
+            # process has an instance of its own in its last will: another one has left another.
             if read_instance(payload) not in {None, self._instance}:
                 self._other_instance = True
             self.retained.hear(topic, topic, topic, payload)

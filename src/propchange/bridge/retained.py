@@ -74,9 +74,9 @@ Make = Callable[[], Wanted | None]
 class _Group:
     """``make`` makes what is wanted; None if nothing is. ``stale``: it has to be made anew, when it
     is the turn of the group. ``retained`` are the hashes of the payloads by topic, the mark
-    included; None if somebody may have changed it. ``said`` is what the mark says; None without a
-    mark. ``pending`` are own marks that were not heard again yet. ``unread``: another bridge has
-    written values since the broker was read."""
+    included; None if another client may have changed it. ``said`` is what the mark says; None
+    without a mark. ``pending`` are own marks that were not heard again yet. ``unread``: another
+    bridge has written values since the broker was read."""
 
     mark_topic: str
     make: Make | None = None
@@ -168,7 +168,7 @@ class RetainedTopics:
 
     def hear(self, key: str, mark_topic: str, topic: str, payload: bytes) -> None:
         """A message of the group ``key`` is retained: one of those that the broker sends first, or
-        a mark that somebody publishes now."""
+        a mark that any client publishes now."""
         group = self._groups.get(key)
         known = group is not None and topic in group.retained
         if not known and (self._known >= KNOWN_TOPICS or len(topic) > TOPIC_CHARACTERS):
@@ -212,7 +212,7 @@ class RetainedTopics:
             if group.pending:
                 return  # the last own one comes later
         else:
-            # Somebody else has written it, before the own ones that were not heard yet.
+            # Another client has written it, before the own ones that were not heard yet.
             said = self._mark_of(payload)
             group.unread = group.unread or (said is not None and said[0] != self._bridge_id)
             for each in group.retained:

@@ -86,9 +86,10 @@ def _same_kind(one: StateVariable[Any], other: StateVariable[Any]) -> bool:
 
 
 def default_of(argument: Argument) -> object | None:
-    """The value of an in argument that nobody gives: InstanceID 0, the channel Master, or the only
-    allowed value. None if it must be given. The device may declare a default value for a variable.
-    That is the value of the variable at first, not the value of an argument that was left out."""
+    """The value of an in argument that the command leaves out: InstanceID 0, the channel Master, or
+    the only allowed value. None if it must be given. The device may declare a default value for a
+    variable. That is the value of the variable at first, not the value of an argument that was left
+    out."""
     variable = argument.variable
     if argument.name == INSTANCE and variable.data_type.python_type is int:
         return 0

@@ -59,6 +59,10 @@ EXAMPLES: Final = (
         ),
         "Set the volume of a media renderer.",
     ),
+    (
+        "propchange bridge --mqtt mqtt://broker.example --home-assistant",
+        "Send the states of all devices to a broker, and offer them to Home Assistant.",
+    ),
     ("propchange host lamp.toml", "Host the device that lamp.toml describes."),
     ("propchange demo --lan", "Host two simulated devices that other machines find."),
 )
