@@ -79,6 +79,28 @@ def test_public_docstrings_refer_to_public_names_only(reference: Reference) -> N
     assert reference.defects == []
 
 
+def test_no_signature_in_the_reference_shows_how_python_stores_it(reference: Reference) -> None:
+    for page in reference.pages().values():
+        assert re.findall(r"ForwardRef|<lambda>|<function|object at 0x", page) == []
+
+
+def test_the_reference_has_the_value_of_each_member_that_is_a_text(reference: Reference) -> None:
+    page = reference.pages()["propchange.rst"]
+    assert "   .. py:attribute:: ADDRESS_GONE\n      :value: 'address-gone'\n" in page
+
+
+def test_a_page_that_a_docstring_names_is_a_link(reference: Reference) -> None:
+    assert ":doc:`docs/diagnosis.md </docs/diagnosis>` says" in reference.pages()["propchange.rst"]
+
+
+@pytest.mark.parametrize("name", ["propchange.Service", "propchange.twisted.ControlPoint"])
+def test_the_reference_has_the_arguments_of_what_a_program_makes(
+    name: str, reference: Reference
+) -> None:
+    module, _, last = name.rpartition(".")
+    assert f".. py:class:: {last}(*, " in reference.pages()[f"{module}.rst"]
+
+
 def test_each_field_of_the_limits_is_in_a_group_with_its_reason(reference: Reference) -> None:
     page = reference.pages()["propchange.Limits.rst"]
     groups = re.findall(r"(?m)^(.+)\n-+$", page)

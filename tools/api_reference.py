@@ -54,6 +54,9 @@ _KINDS = {
     "mod": "module",
     "obj": "",
 }
+# A program gets these objects and does not make them.
+_GIVEN = frozenset({"AdvertisedDevice", "MulticastEvents", "SubscriptionRecord"})
+_PAGE = re.compile(r"`{0,2}\bdocs/([a-z-]+)\.md\b`{0,2}")  # a page of this site
 _ROLE = re.compile(r":(?:py:)?(class|meth|func|attr|mod|exc|data|obj):`([^`]+)`")
 
 
@@ -319,7 +322,9 @@ class Reference:
                 shown += "()"
             return f":py:{role}:`{shown} <{known}>`"
 
-        return _ROLE.sub(replace, _with_code_blocks(text))
+        return _PAGE.sub(
+            r":doc:`docs/\1.md </docs/\1>`", _ROLE.sub(replace, _with_code_blocks(text))
+        )
 
     # --- pages ---
 
@@ -402,15 +407,19 @@ class Reference:
         return [""]
 
     def _constructor(self, cls: type) -> str:
-        """The arguments, unless one of them is of a class that is not public: then the programs do
-        not make the objects."""
+        """The arguments, unless one that has to be given is of a class that is not public: then the
+        programs do not make the objects."""
         if issubclass(cls, enum.Enum) or getattr(cls, "_is_protocol", False):
+            return ""
+        if cls.__name__ in _GIVEN:
             return ""
         try:
             signature = inspect.signature(cls)
         except (ValueError, TypeError):
             return ""
         for parameter in signature.parameters.values():
+            if parameter.default is not parameter.empty:
+                continue
             words = re.findall(r"[A-Z]\w+", str(parameter.annotation))
             for word in words:
                 value = getattr(sys.modules[cls.__module__], word, None)
@@ -442,6 +451,8 @@ class Reference:
             default = getattr(entry.owner, "__dataclass_fields__", {}).get(entry.last)
             if default is not None and default.default is not MISSING:
                 yield f"value: {_value_text(default.default)}"
+            if isinstance(value, enum.Enum) and isinstance(value.value, str):
+                yield f"value: {value.value!r}"
         elif entry.kind == "data" and isinstance(value, str):
             yield f"value: {value!r}"
 
@@ -540,6 +551,8 @@ class _Shown(str):
 
 
 def _annotation_text(annotation: Any) -> str:
+    if isinstance(annotation, typing.ForwardRef):  # in a NamedTuple
+        annotation = annotation.__forward_arg__
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return text.replace("typing.", "").replace("collections.abc.", "")
 
@@ -548,7 +561,7 @@ def _value_text(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
     if inspect.isfunction(value) or inspect.isclass(value):
-        return value.__qualname__
+        return "…" if "<" in value.__qualname__ else value.__qualname__
     text = repr(value)
     return "…" if text.startswith("<") else text
 

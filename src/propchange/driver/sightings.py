@@ -20,6 +20,7 @@ class SightingKind(enum.Enum):
     """The kind of a sighting."""
 
     APPEARED = "appeared"
+    """It is present, and no sighting before said so, or the last one said that it has gone."""
     CHANGED = "changed"
     """It announces other types, another location, or another BOOTID than before."""
     GONE = "gone"
@@ -33,7 +34,8 @@ class SeenDevice(Record):
     ``types`` are the device and service types that it has announced so far. ``description_url`` is
     the URL of its description; ``locations`` are all such URLs, also those on other interfaces and
     of the other IP version. If it has gone, they are the last known ones. ``is_root``: it is a root
-    device, not an embedded one.
+    device, not an embedded one. ``kind`` says what has happened to it. ``udn`` begins with
+    ``uuid:``. ``server`` is its SERVER header, None without one.
     """
 
     kind: SightingKind

@@ -102,7 +102,9 @@ def _add_device(parts: list[str], placed: PlacedDevice, prefix: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ServiceDescription(Record):
-    """A service in a device description. The URLs are absolute. ``event_url`` is empty if the
+    """A service in a device description. ``service_type`` and ``service_id`` are as the device
+    wrote them. ``scpd_url`` is the URL of the service description, ``control_url`` that of the
+    actions, ``event_url`` that of SUBSCRIBE. The URLs are absolute. ``event_url`` is empty if the
     service has no eventing (SUB-03), the others if the device gives none. A URL that cannot be used
     is empty too; ``event_url_problem`` and ``control_url_problem`` are then a sentence with the
     reason. ``udn`` is the UDN of the device with this service."""
@@ -143,7 +145,9 @@ class ServiceDescription(Record):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DeviceDescription(DeviceTree[ServiceDescription], Record):
-    """A device description. Texts that the device left out are empty.
+    """A device description. Texts that the device left out are empty. ``services`` and ``devices``
+    are its own ones, without those of embedded devices. ``config_id`` is its configId, None
+    without one.
 
     ``url`` is the URL of the description, ``host`` the endpoint that answered there; None for a
     document that was not fetched. ``url_base`` is the URLBase that relative URLs were resolved

@@ -78,8 +78,11 @@ class Facts(Record):
     """The facts about one subscription. Get them by ``SubscriberProtocol.facts`` or in a
     :class:`.Diagnosis`; pass them to :func:`.diagnose`.
 
-    ``device`` is the address that SUBSCRIBE was sent to. Times are spans in seconds. None: unknown
-    or absent.
+    ``device`` is the address that SUBSCRIBE was sent to. ``status`` and ``sid`` are those of the
+    subscription. ``advertised`` is the address and port in CALLBACK, ``listening`` has those that
+    the listener is open on, ``own`` the addresses of this machine. ``in_container``: this process
+    is in a container. ``last_event_ago`` is the time since the last event. Times are spans in
+    seconds. None: unknown or absent.
     """
 
     event_url: str
