@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
+import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -134,3 +135,23 @@ async def test_a_connection_lost_before_its_socket_is_registered_prints_no_trace
 def test_a_broker_that_is_killed_is_said_in_words() -> None:
     lost = aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"))
     assert reason_of(lost) == "the connection is lost"
+
+
+async def test_a_socket_that_the_loop_does_not_take_is_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add_writer(*_: object) -> None:
+        raise RuntimeError("the handler is closed")  # as uvloop after a reset connection
+
+    loop, failures = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    client = Client("127.0.0.1")
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(loop, "add_writer", add_writer)
+    client._on_socket_register_write(client, None, ours)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ours.close()
+    theirs.close()
+    assert failures == []
+    assert isinstance(client._disconnected.exception(), ConnectionError)

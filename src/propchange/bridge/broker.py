@@ -117,18 +117,26 @@ class Client(aiomqtt.Client):
         self.answered(str(code) if is_failure(code) else "")
 
     # aiomqtt registers the socket in the next turn of the loop. The connection may be lost by then,
-    # and the loop would print a traceback for the closed socket.
+    # and the loop would print a traceback. uvloop has then stopped reading too, so the loss is said
+    # here; it would show at the next answer that does not come.
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         def register() -> None:
-            if sock.fileno() != -1:
+            if sock.fileno() == -1:
+                return
+            try:
                 self._loop.add_writer(sock.fileno(), write)
+            except (OSError, RuntimeError):
+                lose(ConnectionResetError("the connection is lost"))
 
         def write() -> None:
             try:
                 client.loop_write()
             except Exception as error:  # noqa: BLE001 - aiomqtt raises it where it is waited for
-                if not self._disconnected.done():
-                    self._disconnected.set_exception(error)
+                lose(error)
+
+        def lose(error: Exception) -> None:
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
         # It is called in the thread that connects, too.
         self._loop.call_soon_threadsafe(register)
