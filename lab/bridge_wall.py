@@ -168,11 +168,13 @@ class Wall:
 
     def start_bridge(self) -> None:
         words = ("--mqtt", self.broker.url, "--id", BRIDGE_ID, "--interface", "10.77.0.1")
+        config = self.folder / "bridge.toml"
+        config.write_text("[home_assistant]\nforget_after = 0\n")  # else an hour
         with (self.folder / "bridge.log").open("ab") as log:
             self._bridge = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "propchange", "bridge", *words),
-                    *("--home-assistant", "--distinct"),
+                    *("--home-assistant", "--distinct", "--config", str(config)),
                 ],
                 stderr=log,
             )

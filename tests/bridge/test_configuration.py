@@ -85,6 +85,9 @@ def test_the_configuration_of_the_page_is_read_and_has_each_key_of_its_tables() 
     assert set(tables["mqtt"]) == {"url", "username", "ca_file", "certificate", "key"}
     settings = bridge_settings(tables, default_id="machine")
     assert (settings.bridge_id, settings.forget_after) == ("attic", 5.0)
+    assert settings.home_assistant_forget_after == 3600.0
+    with pytest.raises(ConfigurationError, match=r"\[home_assistant\] forget_after is a number of"):
+        bridge_settings({"bridge": {}, "home_assistant": {"forget_after": -1}}, default_id="attic")
 
 
 def test_the_duration_of_subscriptions_is_that_of_the_command_line_then_of_the_file() -> None:

@@ -78,7 +78,14 @@ class Remote:
 class Bridged:
     def __init__(self, remote: Remote, device: Any) -> None:
         self.found = SimpleNamespace(service=remote, device=SimpleNamespace(description=device))
-        self.state = SimpleNamespace(udn="u", root_udn="u", service=remote.full_name, sid="")
+        self.state = SimpleNamespace(
+            udn="u",
+            root_udn="u",
+            service=remote.full_name,
+            service_id=f"urn:test:serviceId:{remote.full_name}",
+            sid="",
+            status="active",
+        )
 
 
 DEVICE = described.device(udn="uuid:u")
@@ -97,9 +104,11 @@ async def turns(number: int = 30) -> None:
         await asyncio.sleep(0)
 
 
-def begin(remotes: Iterable[Remote]) -> tuple[Output, DiscoveryMessages, list[Any]]:
-    output = Output()
-    messages = DiscoveryMessages(output)  # type: ignore[arg-type] # the part of it that is used
+def begin(
+    remotes: Iterable[Remote], *, forget_after: float = 0.0
+) -> tuple[Output, DiscoveryMessages, list[Any]]:
+    output: Any = Output()  # the part of it that is used
+    messages = DiscoveryMessages(output, forget_after=forget_after)
     services: list[Any] = [Bridged(each, DEVICE) for each in remotes]
     return output, messages, services
 
@@ -207,5 +216,127 @@ def test_an_entity_of_a_device_that_was_read_before_the_broker_answered_is_remov
         messages.hear(TOPIC, b"{}", retained=True)
         messages.hear("homeassistant/device/other/config", former, retained=True)
         assert len(output.posted) == 1
+
+    asyncio.run(run())
+
+
+# --- devices that go, and come back ---
+
+LONG = 3600.0
+
+
+async def offer_and_take_away(
+    forget_after: float,
+) -> tuple[Output, DiscoveryMessages, list[Any]]:
+    output, messages, services = begin(
+        [Remote("WeMo", WEMO), Remote("Link", LINK)], forget_after=forget_after
+    )
+    messages.found(services)
+    await turns()
+    for service in services:
+        service.state.status = "gone"
+        messages.forgotten(service)
+    return output, messages, services
+
+
+def test_a_device_that_has_gone_is_offered_for_a_while_with_all_of_its_entities() -> None:
+    async def run() -> None:
+        output, messages, services = await offer_and_take_away(0.02)
+        assert output.offered == ALL
+        for service in services:
+            messages.forgotten(service)  # it is not watched any more
+        assert output.offered == ALL
+        while output.wanted:
+            await asyncio.sleep(0.01)
+        assert output.posted == []
+
+    asyncio.run(run())
+
+
+def test_a_device_that_is_back_is_offered_as_before_and_not_taken_back_later() -> None:
+    async def run() -> None:
+        output, messages, services = await offer_and_take_away(0.02)
+        for service in services:
+            service.state.status = "active"
+            messages.changed(service)
+        await asyncio.sleep(0.05)
+        assert output.offered == ALL
+        # The same when the services of that time are not watched any more.
+        for service in services:
+            service.state.status = "gone"
+            messages.forgotten(service)
+        messages.found(
+            [Bridged(Remote("WeMo", WEMO), DEVICE), Bridged(Remote("Link", LINK), DEVICE)]
+        )
+        await asyncio.sleep(0.05)
+        assert output.offered == ALL
+        assert output.posted == []
+
+    asyncio.run(run())
+
+
+def test_a_device_that_is_back_without_a_service_is_offered_without_it() -> None:
+    async def run() -> None:
+        output, messages, _ = await offer_and_take_away(LONG)
+        messages.found([Bridged(Remote("WeMo", WEMO), DEVICE)])
+        await turns()
+        assert output.offered == ["WeMo_BinaryState", "WeMo_CountdownEndTime"]
+
+    asyncio.run(run())
+
+
+def test_a_service_that_a_present_device_has_no_more_is_offered_no_more_at_once() -> None:
+    async def run() -> None:
+        output, messages, services = begin(
+            [Remote("WeMo", WEMO), Remote("Link", LINK)], forget_after=LONG
+        )
+        messages.found(services)
+        await turns()
+        messages.forgotten(services[0])
+        assert output.offered == BOTH
+
+    asyncio.run(run())
+
+
+def test_what_a_former_run_has_offered_stays_for_a_while_if_its_device_is_not_found() -> None:
+    async def run() -> None:
+        former, _ = await offer_both()
+        output, messages, _ = begin([], forget_after=0.02)
+        messages.hear(TOPIC, former, retained=True)
+        assert output.wanted == {TOPIC: former}
+        while output.wanted:
+            await asyncio.sleep(0.01)
+        # A later connection does not begin it anew, and another bridge is not of interest.
+        messages.hear(TOPIC, former, retained=True)
+        assert output.wanted == {}
+        output, messages, _ = begin([], forget_after=LONG)
+        messages.hear(TOPIC, former.replace(b"bridge/home/", b"bridge/other/"), retained=True)
+        assert output.wanted == {}
+
+    asyncio.run(run())
+
+
+def test_what_a_former_run_has_offered_is_not_taken_back_if_its_device_is_found() -> None:
+    async def run() -> None:
+        former, _ = await offer_both()
+        output, messages, services = begin(
+            [Remote("WeMo", WEMO), Remote("Link", LINK)], forget_after=0.02
+        )
+        messages.hear(TOPIC, former, retained=True)
+        messages.found(services)
+        await asyncio.sleep(0.05)
+        assert output.wanted == {TOPIC: former}
+
+    asyncio.run(run())
+
+
+def test_devices_that_come_and_go_without_end_are_not_kept_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery_messages, "_LEAVING", 1)
+
+    async def run() -> None:
+        output, _, _ = await offer_and_take_away(LONG)
+        assert output.offered == BOTH  # the one that went first is offered no more
 
     asyncio.run(run())

@@ -64,7 +64,9 @@ class BrokerSettings(Record):
 @dataclass(slots=True, eq=False, repr=False)
 class BridgeSettings(Record):
     """The tables ``[bridge]`` and ``[home_assistant]``. ``forget_after`` is in seconds.
-    ``home_assistant_prefix`` is the first part of the topics of Home Assistant."""
+    ``home_assistant_prefix`` is the first part of the topics of Home Assistant, and
+    ``home_assistant_forget_after`` the seconds after which a device that has gone is taken from it.
+    """
 
     bridge_id: str
     base: str = "propchange"
@@ -73,6 +75,7 @@ class BridgeSettings(Record):
     commands: bool = False
     home_assistant: bool = False
     home_assistant_prefix: str = "homeassistant"
+    home_assistant_forget_after: float = 3600.0
 
 
 _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
@@ -88,7 +91,7 @@ _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "interface": str,
         "subscriptions": int,
     },
-    "home_assistant": {"enabled": bool, "prefix": str},
+    "home_assistant": {"enabled": bool, "forget_after": (int, float), "prefix": str},
     "nats": {
         "url": (str, list),
         "segment": str,
@@ -174,6 +177,9 @@ def bridge_settings(
     if home_assistant is not None:
         settings.home_assistant = home_assistant
     settings.home_assistant_prefix = offered.get("prefix", settings.home_assistant_prefix)
+    settings.home_assistant_forget_after = offered.get(
+        "forget_after", settings.home_assistant_forget_after
+    )
     for what, text in (
         ("the id of a bridge", settings.bridge_id),
         ("base", settings.base),
@@ -184,10 +190,12 @@ def bridge_settings(
                 f"{what} is one part of a topic: up to {PART_CHARACTERS} characters without space "
                 f"and without / + # ~, and not {text!r}"
             )
-    if not 0 <= settings.forget_after <= _MOST_SECONDS:
-        raise ConfigurationError(
-            f"forget_after is a number of seconds up to a day, not {settings.forget_after!r}"
-        )
+    for what, seconds in (
+        ("forget_after", settings.forget_after),
+        ("[home_assistant] forget_after", settings.home_assistant_forget_after),
+    ):
+        if not 0 <= seconds <= _MOST_SECONDS:
+            raise ConfigurationError(f"{what} is a number of seconds up to a day, not {seconds!r}")
     return settings
 
 

@@ -24,7 +24,8 @@ from propchange.bridge.mqtt import MqttOutput
 from propchange.bridge.output import BridgedService
 from propchange.bridge.payloads import encode
 from propchange.bridge.retained import Wanted
-from propchange.bridge.topics import udn_part
+from propchange.bridge.service_state import GONE
+from propchange.bridge.topics import part, udn_part
 from propchange.driver.reporting import logger_named
 from propchange.errors import PropchangeError
 from propchange.upnp.description import DeviceDescription
@@ -43,6 +44,10 @@ _READ_LATER = 300.0
 _LAST_BYTES = 16_777_216
 """Bytes of all discovery messages that are remembered, those that the broker retained at the start
 included. Bounds the memory, whatever others publish under these topics."""
+
+_LEAVING = 1_024
+"""Services whose devices have gone and that are still offered. Bounds the memory, whatever devices
+somebody announces and takes back; beyond it the one that went first is offered no more."""
 
 _BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
@@ -69,19 +74,28 @@ class _Tree:
 
 class DiscoveryMessages:
     """Offers the services of ``output`` to Home Assistant, a :class:`.Part` of it. ``commands``:
-    what can be set is offered so. ``prefix`` is the first part of the topics of Home Assistant.
+    what can be set is offered so. ``prefix`` is the first part of the topics of Home Assistant. A
+    device that has gone is offered for ``forget_after`` more seconds, and so is one that a former
+    run of this bridge has offered, and that is not found: its entities are unavailable meanwhile.
 
     A device is offered once all of its service descriptions were read. Until then what the broker
     retains of it stays: Home Assistant would remove the entities that are missing.
     """
 
     def __init__(
-        self, output: MqttOutput, *, commands: bool = False, prefix: str = PREFIX, version: str = ""
+        self,
+        output: MqttOutput,
+        *,
+        commands: bool = False,
+        prefix: str = PREFIX,
+        version: str = "",
+        forget_after: float = 0.0,
     ) -> None:
         self._output = output
         self._commands = commands
         self._prefix = prefix
         self._version = version
+        self._forget_after = forget_after
         self._status = f"{prefix}/status"
         self._begin = f"{prefix}/device/{IDENTITY}"
         self.filters: Sequence[str] = (self._status, f"{prefix}/device/+/config")
@@ -92,6 +106,10 @@ class DiscoveryMessages:
         self._last: dict[str, bytes] = {}
         self._last_bytes = 0
         self._offered: set[str] = set()
+        # Services whose devices have gone, with the time at which they are offered no more.
+        self._leaving: dict[BridgedService, asyncio.TimerHandle] = {}
+        # Topics that a former run has left behind; None once their time is over.
+        self._left: set[str] | None = set()
         # Messages that remove entities, which the broker sends to us too.
         self._removals: dict[str, bytes] = {}
         self._readers = asyncio.Semaphore(_READERS)
@@ -102,10 +120,14 @@ class DiscoveryMessages:
     def found(self, services: Sequence[BridgedService]) -> None:
         """Read the descriptions of ``services``."""
         for service in services:
+            self._forget_former(service)
+        for service in services:
             self.changed(service)
 
     def changed(self, service: BridgedService) -> None:
         """Offer ``service``, and its device anew if it is described anew."""
+        if (timer := self._leaving.pop(service, None)) is not None:
+            timer.cancel()
         tree = self._trees.get(service.state.root_udn)
         if tree is None:
             tree = self._trees[service.state.root_udn] = _Tree()
@@ -126,20 +148,64 @@ class DiscoveryMessages:
         return tree.read.get(service) != (service.state.sid, service.found.device.description)
 
     def forgotten(self, service: BridgedService) -> None:
-        """Offer ``service`` no more."""
-        root = service.state.root_udn
+        """Offer ``service`` no more; later, if its device has gone."""
+        if not self._forget_after or service.state.status != GONE:
+            self._forget(service)
+        elif service not in self._leaving:
+            if len(self._leaving) >= _LEAVING:
+                self._forget_leaving(next(iter(self._leaving)).state.root_udn)
+            self._leaving[service] = asyncio.get_running_loop().call_later(
+                self._forget_after, self._forget_leaving, service.state.root_udn
+            )
+
+    def _forget_leaving(self, root: str) -> None:
+        """Forget the services of one root device together: no entity is removed before the device
+        is."""
+        self._forget(*(each for each in self._leaving if each.state.root_udn == root))
+
+    def _forget(self, *services: BridgedService) -> None:
+        root = services[0].state.root_udn
         tree = self._trees.get(root)
-        if tree is None or service not in tree.services:
+        dropped = [each for each in services if self._drop(each)]
+        if tree is None or not dropped:
             return
-        del tree.services[service]
-        tree.contents.pop(service, None)
-        tree.read.pop(service, None)
-        if service.state.udn not in {each.state.udn for each in tree.services}:
-            self._withdraw(service.state.udn)
+        for udn in {each.state.udn for each in dropped} - {
+            each.state.udn for each in tree.services
+        }:
+            self._withdraw(discovery_topic(udn, self._prefix))
         if tree.services:
             self._offer(tree)
         else:
             del self._trees[root]
+
+    def _drop(self, service: BridgedService) -> bool:
+        """Forget ``service``, and leave what is offered. Returns whether it was known."""
+        if (timer := self._leaving.pop(service, None)) is not None:
+            timer.cancel()
+        tree = self._trees.get(service.state.root_udn)
+        if tree is None or service not in tree.services:
+            return False
+        del tree.services[service]
+        tree.contents.pop(service, None)
+        tree.read.pop(service, None)
+        return True
+
+    def _forget_former(self, service: BridgedService) -> None:
+        """The device of ``service``, which is new, may be one that had gone: forget its services of
+        that time that ``service`` takes the place of, or that it has not any more."""
+        tree = self._trees.get(service.state.root_udn)
+        if tree is None or not self._leaving:
+            return
+        described = {
+            (udn_part(device.udn), each.service_id)
+            for device in service.found.device.description.all_devices()
+            for each in device.services
+        }
+        for former in self._leaving.keys() & tree.services.keys():
+            state = former.state
+            same = (state.udn, state.service) == (service.state.udn, service.state.service)
+            if same or (state.udn, state.service_id) not in described:
+                self._drop(former)
 
     def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take what the broker retains, and that Home Assistant has started."""
@@ -164,6 +230,8 @@ class DiscoveryMessages:
             for udn in udns:
                 if discovery_topic(udn, self._prefix) == topic:
                     self._keep_last(udn)
+            if self._forget_after and read_owner(payload) == part(self._output.topics.bridge_id):
+                self._keep_left(topic, payload)
 
     # --- descriptions ---
 
@@ -204,6 +272,22 @@ class DiscoveryMessages:
         if last is not None and topic not in self._offered:
             self._want(topic, last)
 
+    def _keep_left(self, topic: str, payload: bytes) -> None:
+        """Keep what a former run of this bridge has offered: its device may be away for a while."""
+        if self._left is None:
+            return
+        if not self._left:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._forget_after, self._clear_left)
+        self._left.add(topic)
+        self._want(topic, payload)
+
+    def _clear_left(self) -> None:
+        left, self._left = self._left or set(), None
+        udns = {each.state.udn for tree in self._trees.values() for each in tree.services}
+        for topic in left - {discovery_topic(udn, self._prefix) for udn in udns}:
+            self._withdraw(topic)
+
     def _offer(self, tree: _Tree) -> None:
         """Publish the discovery of the devices of ``tree`` as they are described now."""
         if not tree.is_read or not tree.services:
@@ -232,7 +316,7 @@ class DiscoveryMessages:
             elif made.payload:
                 self._publish(made)
             else:
-                self._withdraw(udn)
+                self._withdraw(made.topic)
 
     def _devices(self, tree: _Tree) -> list[tuple[str, list[OfferedService]]]:
         devices: dict[str, list[OfferedService]] = {}
@@ -286,8 +370,7 @@ class DiscoveryMessages:
         self._output.retained.want(topic, topic, lambda: wanted)
         self._output.wake()
 
-    def _withdraw(self, udn: str) -> None:
-        topic = discovery_topic(udn, self._prefix)
+    def _withdraw(self, topic: str) -> None:
         self._offered.discard(topic)
         self._last_bytes -= len(self._last.pop(topic, b""))
         self._output.retained.unwant(topic)

@@ -223,6 +223,7 @@ def _output(options: BridgeOptions, tables: Tables) -> tuple[Output, NatsOutput 
                 commands=settings.commands,
                 prefix=settings.home_assistant_prefix,
                 version=metadata.version("propchange"),
+                forget_after=settings.home_assistant_forget_after,
             )
         )
     if settings.commands:
