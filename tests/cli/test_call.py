@@ -311,6 +311,26 @@ def test_no_device_is_said(propchange: Propchange) -> None:
     assert "'nonsense' is no target" in ran.err
 
 
+@pytest.mark.parametrize("command", ["call", "watch", "bridge"])
+@pytest.mark.parametrize(
+    "target", ["nonsense", "http://[::1/x", "http://[zz]/x", "h:99999", "uuid:"]
+)
+def test_what_is_no_target_is_said_in_one_line_with_status_2(
+    propchange: Propchange, command: str, target: str
+) -> None:
+    words = ("--mqtt", "mqtt://127.0.0.1:9") if command == "bridge" else ()
+    ran = propchange(command, *words, target)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert target in ran.err
+
+
+def test_an_option_without_its_argument_names_a_help_that_there_is(propchange: Propchange) -> None:
+    ran = propchange("--completion")
+    assert ran.status == 2
+    assert ran.err.endswith("See propchange --help.\n")
+
+
 def test_a_terminal_gets_a_line_for_each_out_argument(kitchen: Any, start: Any) -> None:
     own, other = pty.openpty()
     words = ("call", kitchen.url, "Oven", "Exchange", "Note=a", "Light=yes")

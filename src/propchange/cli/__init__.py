@@ -53,7 +53,7 @@ def _main() -> NoReturn:
 def _refuse_command_line(error: click.UsageError) -> NoReturn:
     """Write ``error`` in one line, which says where the options are listed; without any argument,
     the help."""
-    path = " ".join(["propchange", *sys.argv[1:2]])
+    path = " ".join(["propchange", *(each for each in sys.argv[1:2] if not each.startswith("-"))])
     if error.ctx is not None:
         path = error.ctx.command_path
     if type(error).__name__ == "NoArgsIsHelpError":

@@ -150,6 +150,11 @@ async def _bridge(options: BridgeOptions) -> None:
         raise CommandFailed(str(error), status=2) from error
     table = tables["bridge"]
     targets = options.targets or table.get("devices", [])
+    for each in targets:
+        try:
+            Target(each).check()
+        except ValueError as error:
+            raise CommandFailed(str(error), status=2) from error
     control_point = make_control_point(
         interface=options.interface or table.get("interface"),
         exclude=options.exclude or table.get("exclude", []),

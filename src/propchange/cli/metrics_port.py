@@ -64,7 +64,7 @@ async def metrics_served(where: MetricsAddress | None, *of: Any) -> AsyncIterato
         served = ServedMetrics(*of)
     except ImportError as error:
         raise CommandFailed(
-            "--metrics-port needs prometheus-client: pip install 'propchange[metrics]'", status=2
+            "--metrics-port needs prometheus-client: pip install 'propchange[metrics]'"
         ) from error
     listener = Listener(AsyncioRuntime(), served.respond)
     try:

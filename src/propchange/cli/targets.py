@@ -80,9 +80,27 @@ class Target(Record):
         halves of it."""
         if self.is_searched:
             return Source(self.text, "", self.text if self.is_udn else "")
-        parts = urlsplit(self.text)
+        try:
+            parts = urlsplit(self.text)
+        except ValueError:  # the search for it says what is wrong
+            return Source(self.text, "/")
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         return Source(parts.netloc, path or "/")
+
+    def check(self) -> None:
+        """Raise ValueError if the text is no target."""
+        if self.is_udn:
+            if not self.text[5:].strip():
+                raise ValueError(f"{self.text!r} is no UDN: it looks like uuid:<a UUID>")
+        elif "://" in self.text:
+            locate(self.text)
+        elif not self.is_authority:
+            raise ValueError(
+                f"{self.text!r} is no target: give the http URL of a description, a UDN (uuid:…) "
+                "or host:port"
+            )
+        else:
+            locate(f"http://{self.text}/")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -268,14 +286,10 @@ async def _say_searching(
 async def _devices(
     control_point: ControlPoint, target: Target, found_one: Callable[[], object] = lambda: None
 ) -> list[RemoteDevice]:
+    target.check()
     if target.is_udn:
         return [await control_point.device(udn=target.text)]
     if not target.is_authority:
-        if "://" not in target.text:
-            raise ValueError(
-                f"{target.text!r} is no target: give the http URL of a description, a UDN (uuid:…) "
-                "or host:port"
-            )
         return [await control_point.device(target.text)]
     wanted = locate(f"http://{target.text}/")
     found: dict[str, Sighting] = {}
