@@ -7,8 +7,11 @@ from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from propchange.bridge.configuration import PASSWORD_VARIABLE, BrokerSettings
+from propchange.bridge.json_objects import READ_BYTES
 from propchange.bridge.tls import tls_context
 from propchange.driver.reporting import logger_named
 from propchange.printable import printable
@@ -29,6 +32,9 @@ them without any."""
 _INCOMING = 65_536
 """Messages of the broker that wait to be read. More are dropped. Bounds the memory, whatever others
 publish under the topics of the bridge."""
+
+_INCOMING_BYTES = 67_108_864
+"""Bytes of them. Bounds the same, whatever their sizes."""
 
 # Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
 _BAD_PROTOCOL = {1, 132}
@@ -82,9 +88,11 @@ class Broker:
             max_inflight_messages=IN_FLIGHT,
             tls_context=self._tls,
             logger=_logger,
+            properties=_connect_properties(self._protocol),
         )
         client.pending_calls_threshold = 2 * IN_FLIGHT
         client.answered = answered
+        client.waiting_bytes = 0
         return client
 
     def refusal(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
@@ -110,6 +118,17 @@ class Client(aiomqtt.Client):
 
     answered: Callable[[str], object]
     """Called with the reason for which a message was refused; empty if it was taken."""
+
+    waiting_bytes: int
+    """Bytes of the messages that wait to be read."""
+
+    # A message that is too large, or has no room, is dropped without a line for each.
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        size = len(message.payload)
+        room = self._queue.qsize() < _INCOMING and self.waiting_bytes + size <= _INCOMING_BYTES
+        if room and size <= READ_BYTES:
+            self.waiting_bytes += size
+            super()._on_message(client, userdata, message)
 
     # aiomqtt drops the reason code. Without it a rule of the broker that forbids a topic is unseen.
     def _on_publish(self, client: Any, userdata: Any, mid: int, code: Any, properties: Any) -> None:
@@ -140,6 +159,15 @@ class Client(aiomqtt.Client):
 
         # It is called in the thread that connects, too.
         self._loop.call_soon_threadsafe(register)
+
+
+def _connect_properties(protocol: aiomqtt.ProtocolVersion) -> Properties | None:
+    """What a broker of MQTT 5 is told: it sends no larger message."""
+    if protocol is not aiomqtt.ProtocolVersion.V5:
+        return None
+    properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # of paho
+    properties.MaximumPacketSize = READ_BYTES + 65_536  # the topic
+    return properties  # type: ignore[no-any-return] # it is one
 
 
 def code_of(error: BaseException | None) -> int | None:

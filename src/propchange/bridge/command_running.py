@@ -102,14 +102,21 @@ class CommandRunning:
             self._output.counters.commands += 1
         except ActionError as error:
             self._refuse(command, str(error), error.code)
-        except (CommandRefused, PropchangeError, LookupError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            CommandRefused,
+            LookupError,
+            PropchangeError,
+            TypeError,
+            ValueError,
+        ) as error:
             self._refuse(command, str(error))
         finally:
             self._waiting.done(command)
             self._pump()
 
     def _answer(self, command: Command, payload: bytes) -> None:
-        self._output.post(command.answer_topic, payload)
+        self._output.answer(command.answer_topic, payload)
 
     def _refuse(self, command: Command, sentence: str, code: int | None = None) -> None:
         self._answer(command, refusal_payload(sentence, code))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -37,6 +38,10 @@ once."""
 
 COMMANDS_RUNNING = 32
 """Devices that carry out a command at the same time. Bounds the connections."""
+
+_EXPONENT = 400
+"""The largest power of ten of a number, and of the inverse of one. A double has 308. A few bytes
+such as 1e999999999 would else become an integer of a billion digits."""
 
 _MOST_NAMED = 16
 _ON, _OFF = frozenset({"on"}), frozenset({"off"})
@@ -102,7 +107,7 @@ def action_request(command: Command, contents: ServiceContents) -> ActionRequest
     request = _call(command, text, contents) if command.calls else _set(command, text, contents)
     try:
         request.action.write_inputs(request.inputs)
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise CommandRefused(printable(str(error))) from None
     return request
 
@@ -150,7 +155,7 @@ def _members(text: str) -> dict[str, Any]:
             text,
             object_pairs_hook=_distinct,
             parse_constant=_no_number,
-            parse_float=Decimal,
+            parse_float=_decimal,
         )
     except RecursionError:
         raise CommandRefused("the JSON of the payload is nested too deeply") from None
@@ -170,6 +175,15 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number")
+
+
+def _decimal(word: str) -> Decimal:
+    number: Decimal | None = None
+    with suppress(ArithmeticError):
+        number = Decimal(word)
+    if number is None or abs(number.adjusted()) > _EXPONENT:
+        raise ValueError(f"the number {word[:40]} is too large or too small")
+    return number
 
 
 def _parsed(text: str, variable: StateVariable[Any]) -> Any:

@@ -149,8 +149,21 @@ def _checked(where: str, table: str, key: str, value: object) -> object:
     if isinstance(value, list):
         fits = fits and all(isinstance(each, str) for each in value)
     if not fits:
-        raise ConfigurationError(f"{where} is {_CALLED[wanted]}, not {value!r}")
+        raise ConfigurationError(f"{where} is {_CALLED[wanted]}, not {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    """``value`` in an error, unless it may have a URL with a password."""
+    shown = repr(value)
+    return shown if "@" not in shown else f"a value of the type {type(value).__name__}"
+
+
+def no_url(url: str, error: ValueError) -> str:
+    """Why ``url`` is none, without what may be a password in it."""
+    if "@" not in url:
+        return f"{url!r} is no URL: {error}"
+    return f"…@{url.rpartition('@')[2]} is no URL; a user name or password cannot have / ? # [ ]"
 
 
 def bridge_settings(
@@ -236,7 +249,7 @@ def broker_settings(
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"the broker: {url!r} is no URL: {error}") from error
+        raise ConfigurationError(f"the broker: {no_url(url, error)}") from None
     if parts.password is not None:
         raise ConfigurationError(
             "the broker: a password in the URL can be read by everybody on this machine (ps); give "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,10 @@ somebody announces and takes back; beyond it the one that went first is offered 
 
 _BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
+
+_BIRTHS_SECONDS = 10.0
+"""Least seconds between two times that all is published for a Home Assistant that has started.
+Bounds what anybody on the broker can cause with its few bytes."""
 
 _logger = logger_named("propchange.bridge.discovery_messages")
 
@@ -114,6 +119,8 @@ class DiscoveryMessages:
         self._removals: dict[str, bytes] = {}
         self._readers = asyncio.Semaphore(_READERS)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._offers_again = False
+        self._offered_at = -math.inf
 
     # --- what the output calls ---
 
@@ -210,7 +217,8 @@ class DiscoveryMessages:
     def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take what the broker retains, and that Home Assistant has started."""
         if topic == self._status:
-            if payload == b"online" and not retained:
+            if payload == b"online" and not retained and not self._offers_again:
+                self._offers_again = True
                 self._start(self._offer_again())
             return
         if not topic.startswith(self._begin):
@@ -378,7 +386,9 @@ class DiscoveryMessages:
 
     async def _offer_again(self) -> None:
         """Publish everything for a Home Assistant that has started."""
-        await asyncio.sleep(_BIRTH_SECONDS)
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(_BIRTH_SECONDS, self._offered_at + _BIRTHS_SECONDS - now))
+        self._offers_again, self._offered_at = False, asyncio.get_running_loop().time()
         for topic in self._offered:
             self._output.post(topic, self._last[topic], retain=True)
 

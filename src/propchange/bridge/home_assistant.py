@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from propchange.bridge.json_objects import json_object, member_object
 from propchange.bridge.setters import Setter, find_setter
-from propchange.bridge.topics import Topics
+from propchange.bridge.topics import PART_CHARACTERS, Topics
 from propchange.core.record import Record
 from propchange.core.values.state_variables import StateVariable
 from propchange.printable import printable
@@ -80,6 +80,8 @@ _POSITIONS = frozenset(
 # False for the infinities and for no number, which a text of a device may be.
 _FINITE = "-1e300 < v < 1e300"
 
+_TOO_MANY = "the device has too many variables"
+
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 _DIAGNOSTIC = ("ID", "IDs", "Version", "ListVersion")
@@ -134,6 +136,9 @@ def discovery(
             if reason := why_left_out(variable, service.contents.variables):
                 made.left_out[service.part, name] = reason
                 continue
+            if len(components) == _COMPONENTS or left < 0:
+                made.left_out[service.part, name] = _TOO_MANY
+                continue
             component = {
                 **entity(variable, find_setter(variable, actions)),
                 "name": _entity_name(name, service.part if repeated[name] > 1 else ""),
@@ -148,8 +153,8 @@ def discovery(
             if name.endswith(_DIAGNOSTIC) and component["platform"] == "sensor":
                 component["entity_category"] = "diagnostic"
             left -= len(json.dumps(component))
-            if len(components) == _COMPONENTS or left < 0:
-                made.left_out[service.part, name] = "the device has too many variables"
+            if left < 0:
+                made.left_out[service.part, name] = _TOO_MANY
                 continue
             components[f"{_plain(service.part)}_{_plain(name)}"] = component
     if components:
@@ -174,7 +179,7 @@ def read_owner(payload: bytes) -> str | None:
         availability = member_object(component).get("availability")
         first = availability[0] if isinstance(availability, list) and availability else None
         topic = str(member_object(first).get("topic", ""))
-        owner = re.fullmatch(r".*/bridge/([^/]+)/availability", topic)
+        owner = re.fullmatch(rf".*/bridge/([^/]{{1,{PART_CHARACTERS}}})/availability", topic)
         return None if owner is None else owner[1]
     return None
 

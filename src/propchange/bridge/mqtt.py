@@ -41,6 +41,7 @@ from propchange.bridge.service_state import GONE
 from propchange.bridge.topics import Topics, part
 from propchange.core.record import Record
 from propchange.core.subscriber.events import Event
+from propchange.driver.reporting import LineRate
 from propchange.errors import PropchangeError
 
 _START_SECONDS = 8.0
@@ -48,8 +49,12 @@ _START_SECONDS = 8.0
 found by then is cleared. A device answers a search within 5 s."""
 
 _POSTS = 1_024
-"""Messages of parts that wait: answers to commands, and discovery messages for a Home Assistant
-that has started. Bounds the memory while a broker is slow or away."""
+"""Messages of parts that wait: discovery messages for a Home Assistant that has started, and
+answers to commands. Bounds the memory while a broker is slow or away."""
+
+_ANSWER_BYTES = 16_777_216
+"""Bytes of the answers to commands that wait. An answer of a media server has some 100 kB. Bounds
+the same."""
 
 _READ_SECONDS = 30.0
 """Seconds for reading what the broker retains."""
@@ -137,6 +142,10 @@ class MqttOutput:
         self._say = say
         self._parts: list[Part] = []
         self._posts = deque[tuple[Publish, bool]]()
+        self._answers = deque[Publish]()
+        self._answer_bytes = 0
+        self._answer_was_last = False
+        self._rate = LineRate()
         self._id = settings.bridge_id
         self.topics = Topics(self._id, settings.base)
         self.counters = MqttCounters()
@@ -228,6 +237,33 @@ class MqttOutput:
             self._posts.append((Publish(topic, payload), retain))
             self._wake.set()
 
+    def answer(self, topic: str, payload: bytes) -> None:
+        """For a part: publish an answer to a command. It is dropped if too many wait. Answers and
+        what is wanted take turns, so that a flood of commands does not keep states back."""
+        room = self._answer_bytes + len(payload) <= _ANSWER_BYTES
+        if len(self._answers) < _POSTS and room:
+            self._answers.append(Publish(topic, payload))
+            self._answer_bytes += len(payload)
+            self._wake.set()
+
+    def next_message(self) -> tuple[Publish, bool] | None:
+        """The next message to publish, and whether it is to be retained; None if there is none."""
+        if self._posts:
+            return self._posts.popleft()
+        if self._answers and not self._answer_was_last:
+            return self._take_answer()
+        self._answer_was_last = False
+        wanted = self.retained.take()
+        if wanted is not None:
+            return wanted, True
+        return self._take_answer() if self._answers else None
+
+    def _take_answer(self) -> tuple[Publish, bool]:
+        answer = self._answers.popleft()
+        self._answer_bytes -= len(answer.payload)
+        self._answer_was_last = True
+        return answer, False
+
     def publishes(self, udn: str, service: str) -> bool:
         """For a part: whether this bridge publishes the service, and no other one does."""
         return self.retained.is_own(self.topics.service(udn, service))
@@ -267,9 +303,12 @@ class MqttOutput:
         return Wanted(mark, online, first, values)
 
     def _say_other(self, bridge_id: str) -> None:
+        more = self._rate.admit("another bridge")
+        if more is None:
+            return
         self._say(
             f"the bridge {bridge_id!r} publishes some of these devices to {self._broker.name} "
-            "already: they are left to it while it is online"
+            f"already: they are left to it while it is online{more}"
         )
 
     # --- the connection ---
@@ -356,6 +395,7 @@ class MqttOutput:
     async def _hear(self, client: Client) -> None:
         async for message in client.messages:
             self._heard_at = _now()
+            client.waiting_bytes -= len(message.payload)
             self._take_message(message.topic.value, message.payload, retained=message.retain)
 
     def _take_message(self, topic: str, payload: bytes, *, retained: bool) -> None:
@@ -449,14 +489,8 @@ class MqttOutput:
             while True:
                 self._wake.clear()
                 due = self._pass_time()
-                while len(in_flight) < IN_FLIGHT:
-                    retain = True
-                    if self._posts:
-                        message, retain = self._posts.popleft()
-                    elif (wanted := self.retained.take()) is not None:
-                        message = wanted
-                    else:
-                        break
+                while len(in_flight) < IN_FLIGHT and (due_now := self.next_message()) is not None:
+                    message, retain = due_now
                     task = asyncio.create_task(self._send(client, message, retain=retain))
                     in_flight.add(task)
                     task.add_done_callback(ended)

@@ -27,6 +27,7 @@ from propchange.bridge.service_state import GONE
 from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.store import Operation, Place
 from propchange.core.subscriber.events import Event, Status
+from propchange.driver.reporting import LineRate
 from propchange.errors import PropchangeError
 from propchange.upnp.plain_values import named_changes, plain_value
 
@@ -77,6 +78,8 @@ class NatsOutput:
     ) -> None:
         self._settings = settings
         self._say = say
+        # Devices that come and go cause these lines.
+        self._rate = LineRate()
         session = f"{token(settings.name)}-{secrets.token_hex(4)}"
         self.collector = Collector(
             token(settings.name), session, segment=settings.segment, limits=limits
@@ -201,7 +204,9 @@ class NatsOutput:
             elif isinstance(outcome, Dropped):
                 self._dropped(outcome, device)
             elif isinstance(outcome, Forgotten) and outcome.deleted:
-                self._say(f"{outcome.udn}: its state is deleted, since it has gone")
+                self._say_of_device(
+                    "deleted", f"{outcome.udn}: its state is deleted, since it has gone"
+                )
 
     def _open(self, device: _Device, key: str, service: BridgedService) -> None:
         """Subscribe to a service of a device that is ours."""
@@ -210,7 +215,8 @@ class NatsOutput:
             return
         state = service.state
         # What this collector knew is of its last time as owner.
-        state.values, state.texts, state.time, state.seq, state.sid = {}, {}, None, None, ""
+        state.clear()
+        state.time, state.seq, state.sid = None, None, ""
         if state.status != GONE:
             state.status, state.reason = Status.SUBSCRIBING.value, ""
         self.collector.open(device.udn, key, lambda: _snapshot(service, self._settings.name))
@@ -225,9 +231,14 @@ class NatsOutput:
         device.owned = False
         names = {each.state.device_name for each in device.services.values()}
         lost = "lost to the others" if outcome.lost else "given up"
-        self._say(f"{', '.join(names)} ({device.udn}): {lost}: {outcome.reason}")
+        self._say_of_device("lost", f"{', '.join(names)} ({device.udn}): {lost}: {outcome.reason}")
         for service in device.services.values():
             self._start(self.watching.watching.unsubscribe(service.found))
+
+    def _say_of_device(self, kind: str, line: str) -> None:
+        more = self._rate.admit(kind)
+        if more is not None:
+            self._say(f"{line}{more}")
 
     # --- the store ---
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from propchange.bridge.configuration import ConfigurationError
+from propchange.bridge.configuration import ConfigurationError, no_url
 from propchange.core.record import Record
 
 USER_VARIABLE = "PROPCHANGE_NATS_USER"
@@ -113,7 +113,7 @@ def _check_server(url: str) -> None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"NATS: {url!r} is no URL: {error}") from error
+        raise ConfigurationError(f"NATS: {no_url(url, error)}") from None
     if parts.password is not None or parts.username is not None:
         raise ConfigurationError(
             "NATS: a password or token in the URL can be read by everybody on this machine (ps); "

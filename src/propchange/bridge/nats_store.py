@@ -30,6 +30,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from propchange.bridge.collector_limits import CollectorLimits
 from propchange.bridge.configuration import ConfigurationError
+from propchange.bridge.json_objects import number_of
 from propchange.bridge.nats_settings import NatsSettings
 from propchange.bridge.shared_state import DUPLICATE
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
@@ -349,7 +350,7 @@ class NatsStore:
             Outcome.DONE,
             message.seq or 0,
             value,
-            int(term) if term.isdecimal() else 0,
+            number_of(int(term)) if term.isdecimal() and len(term) <= 16 else 0,
             headers.get(_ID, ""),
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from propchange.bridge.json_objects import json_object
 from propchange.bridge.service_state import ServiceState
+from propchange.bridge.topics import part
 from propchange.printable import printable
 
 PAYLOAD_BYTES = 131_072
@@ -105,7 +106,9 @@ def read_availability(payload: bytes) -> tuple[str, bool] | None:
     another payload."""
     members = _members(payload)
     bridge_id, state = members.get("bridge"), members.get("state")
-    if isinstance(bridge_id, str) and isinstance(state, str) and state in {"online", "offline"}:
+    if not isinstance(bridge_id, str) or part(bridge_id) != bridge_id:
+        return None  # no bridge has such an id
+    if isinstance(state, str) and state in {"online", "offline"}:
         return bridge_id, state == "online"
     return None
 

@@ -78,6 +78,7 @@ class _Group:
     without a mark. ``pending`` are own marks that were not heard again yet. ``unread``: another
     bridge has written values since the broker was read."""
 
+    key: str
     mark_topic: str
     make: Make | None = None
     wanted: Wanted | None = None
@@ -120,6 +121,8 @@ class RetainedTopics:
         self._known = 0
         self._others: dict[str, bool] = {}
         self._reported: set[str] = set()
+        # The keys of the groups whose mark another bridge has written, by its id.
+        self._of_other: dict[str, dict[str, None]] = {}
         self.needs_reading = False
         """Read again what is retained, from :meth:`begin` on: a group of another bridge is to be
         taken over."""
@@ -159,6 +162,7 @@ class RetainedTopics:
         """A connection begins: nothing is known of what is retained."""
         self._is_read, self._known, self.needs_reading = False, 0, False
         self._others.clear()
+        self._of_other.clear()
         self._changed.clear()
         for key, group in list(self._groups.items()):
             if group.make is None:
@@ -184,17 +188,18 @@ class RetainedTopics:
 
     def hear_bridge(self, bridge_id: str, online: bool) -> None:
         """Another bridge is online, or not."""
-        if bridge_id == self._bridge_id:
+        known = self._others.get(bridge_id)
+        if bridge_id == self._bridge_id or known is online:
             return
-        if bridge_id in self._others or len(self._others) < OTHER_BRIDGES:
-            self._others[bridge_id] = online
+        if known is None and len(self._others) >= OTHER_BRIDGES:
+            return
+        self._others[bridge_id] = online
         if not online:
             self._reported.discard(bridge_id)
-        for key, group in self._groups.items():
-            if group.said is not None and group.said.bridge_id == bridge_id:
-                # While it is online it changes values, and its marks alone are heard.
-                group.unread = group.unread or online
-                self._changed[key] = None
+        for key in self._of_other.get(bridge_id, ()):
+            # While it is online it changes values, and its marks alone are heard.
+            self._groups[key].unread = self._groups[key].unread or online
+            self._changed[key] = None
 
     def read(self) -> None:
         """All that was retained has been heard."""
@@ -230,19 +235,29 @@ class RetainedTopics:
             del group.retained[topic]
             self._known -= 1
         if topic == group.mark_topic:
-            group.said = None
+            self._set_said(group, None)
 
     def _keep(self, group: _Group, topic: str, payload: bytes) -> None:
         self._known += topic not in group.retained
         group.retained[topic] = hash(payload)
         if topic == group.mark_topic:
             said = self._mark_of(payload)
-            group.said = None if said is None else Mark(*said)
+            self._set_said(group, None if said is None else Mark(*said))
+
+    def _set_said(self, group: _Group, said: Mark | None) -> None:
+        former = None if group.said is None else group.said.bridge_id
+        if former in self._of_other:
+            self._of_other[former].pop(group.key, None)
+            if not self._of_other[former]:
+                del self._of_other[former]
+        group.said = said
+        if said is not None and said.bridge_id != self._bridge_id:
+            self._of_other.setdefault(said.bridge_id, {})[group.key] = None
 
     def _group(self, key: str, mark_topic: str) -> _Group:
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(mark_topic)
+            group = self._groups[key] = _Group(key, mark_topic)
         return group
 
     # --- the messages between ---

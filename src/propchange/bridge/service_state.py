@@ -17,6 +17,15 @@ VARIABLES_KEPT = 1_024
 A renderer has about 40. Bounds a device that sends ever new names."""
 
 
+CHARACTERS_KEPT = 262_144
+"""Characters of the names and values of one service that are kept, twice those of a payload. Bounds
+a device that sends megabytes in ever new variables."""
+
+
+_COUNTED = 4_096
+"""Variables without room that are counted."""
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class ServiceState(Record):
     """What is known of a service. One object for each service, which changes.
@@ -51,6 +60,8 @@ class ServiceState(Record):
     time: datetime | None = None
     status: str = Status.SUBSCRIBING.value
     reason: str = ""
+    _characters: int = 0
+    _without_room: set[int] = field(default_factory=set)
 
     @property
     def is_online(self) -> bool:
@@ -65,11 +76,28 @@ class ServiceState(Record):
     def receive(self, event: Event, time: datetime) -> None:
         """Take the values of ``event``, which came at ``time``."""
         if event.is_initial:
-            self.values, self.texts, self.left_out = {}, {}, 0
+            self.clear()
         for name, change in named_changes(event):
-            if name not in self.texts and len(self.texts) >= VARIABLES_KEPT:
-                self.left_out += 1
+            former = self.texts.pop(name, None)
+            if former is not None:
+                self._characters -= len(name) + len(former)
+            size = len(name) + len(change.text)
+            full = len(self.texts) >= VARIABLES_KEPT
+            if full or self._characters + size > CHARACTERS_KEPT:
+                # The former value is not true any more.
+                self.values.pop(name, None)
+                if len(self._without_room) < _COUNTED:
+                    self._without_room.add(hash(name))
                 continue
+            self._without_room.discard(hash(name))
+            self._characters += size
             self.values[name] = plain_value(change)
             self.texts[name] = change.text
+        self.left_out = len(self._without_room)
         self.sid, self.seq, self.time = event.sid, event.seq, time
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self.values, self.texts, self.left_out = {}, {}, 0
+        self._characters = 0
+        self._without_room = set()

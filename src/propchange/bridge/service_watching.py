@@ -17,6 +17,7 @@ from propchange.bridge.service_state import GONE, ServiceState
 from propchange.bridge.topics import service_parts, udn_part
 from propchange.core.discovery.advertisement import udn_key
 from propchange.core.subscriber.events import Cause, Event, Status, StatusChange
+from propchange.driver.reporting import LineRate
 from propchange.driver.sightings import SightingKind
 from propchange.errors import PropchangeError, SubscriptionRefused
 from propchange.upnp.description import DeviceDescription
@@ -47,6 +48,8 @@ class ServiceWatching:
     ) -> None:
         self._output = output
         self._say = say
+        # Anybody on the network can cause these lines, with other names in each.
+        self._rate = LineRate()
         self._group: asyncio.TaskGroup | None = None
         # The keys of the UDNs of root devices that have gone.
         self._gone: set[str] = set()
@@ -56,6 +59,8 @@ class ServiceWatching:
         self._described_by: dict[FoundService, DeviceDescription] = {}
         self.services: dict[FoundService, BridgedService] = {}
         """The services that are watched now."""
+        # The same, by the key of the UDN of the root device.
+        self._of_root: dict[str, dict[FoundService, BridgedService]] = {}
         self.watching = DeviceWatching(
             control_point, self, finders=finders, not_found=say, subscribe=subscribe
         )
@@ -81,16 +86,16 @@ class ServiceWatching:
     ) -> None:
         """Take over that a device has gone or is back."""
         if problem is not None:
-            self._say(f"{sighting.udn}: {problem}")
+            self._say_of_device("a problem", f"{sighting.udn}: {problem}")
         udn = udn_key(sighting.udn)
         gone = sighting.kind is SightingKind.GONE
-        if gone:
+        services = self._of_root.get(udn, {})
+        if gone and services:
+            # Of others nothing is kept: anybody can say goodbye for devices without end.
             self._gone.add(udn)
         else:
             self._gone.discard(udn)
-        for found, service in self.services.items():
-            if udn_key(found.device.udn) != udn:
-                continue
+        for found, service in services.items():
             status, reason = _status_of(found)
             if gone and status != Status.ACTIVE.value:
                 self._set(service, GONE, reason if status == Status.RESUBSCRIBING.value else _GONE)
@@ -99,7 +104,12 @@ class ServiceWatching:
 
     def left_out(self, device: RemoteDevice, problem: str) -> None:
         """Say that services of ``device`` are not watched."""
-        self._say(f"{device.friendly_name} ({device.udn}): {problem}")
+        self._say_of_device("left out", f"{device.friendly_name} ({device.udn}): {problem}")
+
+    def _say_of_device(self, kind: str, line: str) -> None:
+        more = self._rate.admit(kind)
+        if more is not None:
+            self._say(f"{line}{more}")
 
     def found(self, services: Sequence[FoundService]) -> None:
         """Make the states of ``services``, and take over how devices are described now."""
@@ -127,6 +137,7 @@ class ServiceWatching:
                 service_type=described.service_type,
             )
             self.services[found] = bridged = BridgedService(found, state)
+            self._of_root.setdefault(udn_key(root.udn), {})[found] = bridged
             made.append(bridged)
         self._output.found(made)
 
@@ -168,10 +179,14 @@ class ServiceWatching:
 
     def forgotten(self, service: FoundService) -> None:
         """Forget ``service``."""
-        bridged = self.services.pop(service, None)
-        self._gone.discard(udn_key(service.device.udn))
+        bridged, udn = self.services.pop(service, None), udn_key(service.device.udn)
+        self._gone.discard(udn)
         self._undescribed.discard(service)
         self._described_by.pop(service, None)
+        of_root = self._of_root.get(udn, {})
+        of_root.pop(service, None)
+        if not of_root:
+            self._of_root.pop(udn, None)
         if bridged is not None:
             self._output.forgotten(bridged)
 

@@ -53,8 +53,8 @@ def find_setter(variable: StateVariable[Any], actions: Iterable[Action]) -> Sett
         setter
         for action in known
         if "Set" in action.name or action.name.startswith("set")
+        if any(each.variable.name == variable.name for each in action.inputs)
         if (setter := _setter(action, variable)) is not None
-        and setter.argument.variable.name == variable.name
     ]
     return related[0] if len(related) == 1 else None
 

@@ -33,6 +33,7 @@ from propchange.cli.lines import escape
 from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
 from propchange.cli.options import exclude_option, interface_option, make_control_point
 from propchange.cli.targets import Target, find_devices
+from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.record import Record
 
 if TYPE_CHECKING:
@@ -265,4 +266,6 @@ async def _find(control_point: ControlPoint, target: Target) -> Any:
 
 
 def _say(line: str) -> None:
-    click.echo(f"propchange: {escape(line)}", err=True)
+    most = DEFAULT_LIMITS.log_line_characters
+    cut = line if len(line) <= most else f"{line[:most]}…"
+    click.echo(f"propchange: {escape(cut)}", err=True)
