@@ -135,6 +135,9 @@ async def test_a_connection_lost_before_its_socket_is_registered_prints_no_trace
 def test_a_broker_that_is_killed_is_said_in_words() -> None:
     lost = aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"))
     assert reason_of(lost) == "the connection is lost"
+    reading = aiomqtt.MqttError("Disconnected during message iteration")
+    reading.__cause__ = lost
+    assert reason_of(reading) == "the connection is lost"
 
 
 async def test_a_socket_that_the_loop_does_not_take_is_a_lost_connection(

@@ -51,9 +51,9 @@ _REFUSALS = {
 TAKEN_OVER = 142
 """The code with which a broker ends a connection: another client has connected with its id."""
 
-_LOST = {7, 128}
-"""Codes of a connection that ended without a word of the broker: that of paho, and what paho makes
-of it for MQTT 5."""
+_LOST = {4, 7, 128}
+"""Codes of a connection that ended without a word of the broker: those of paho, and what it makes
+of them for MQTT 5."""
 
 
 class Broker:
@@ -181,7 +181,7 @@ def code_of(error: BaseException | None) -> int | None:
 
 def reason_of(error: BaseException) -> str:
     """The reason for which the connection was lost, for one line of the operator."""
-    if isinstance(error, aiomqtt.MqttCodeError) and code_of(error) in _LOST:
+    if not isinstance(error, MqttConnectError) and code_of(error) in _LOST:
         return "the connection is lost"
     return printable(str(error.__cause__ or error))[:200]
 
