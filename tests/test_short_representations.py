@@ -25,6 +25,7 @@ from propchange import (
     StatusChange,
     Verdict,
 )
+from propchange.core.record import StatsRecord
 from propchange.core.wire.messages import Endpoint
 
 LONG = "long\n" * 1_000
@@ -45,11 +46,16 @@ WITH_THEIR_OWN = [
 
 
 def public_records() -> list[type]:
-    """The classes with fields that ``propchange`` exports."""
+    """The classes with fields that ``propchange`` exports, but those of numbers, which are shown
+    whole."""
     public = [getattr(propchange, name) for name in propchange.__all__]
     classes = [each for each in public if isinstance(each, type)]
     return sorted(
-        (each for each in classes if is_dataclass(each) or issubclass(each, tuple)),
+        (
+            each
+            for each in classes
+            if (is_dataclass(each) or issubclass(each, tuple)) and not issubclass(each, StatsRecord)
+        ),
         key=lambda each: each.__name__,
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from propchange.core.diagnosis.facts import Facts
 from propchange.core.diagnosis.verdicts import Diagnosis, Verdict
-from propchange.core.record import Record
+from propchange.core.record import Record, StatsRecord
 from propchange.core.subscriber.events import Cause, Change, Status, StatusChange
 from propchange.core.wire.messages import Request
 
@@ -48,6 +49,22 @@ def test_a_record_leaves_out_defaults_and_cuts_long_values() -> None:
     long = repr(Point(1, 2, "n" * 10_000))
     assert long == f"Point(x=1, y=2, name='{'n' * 77}…')"
     assert len(repr(Point([long], [long], long))) == 200  # type: ignore[arg-type]  # long values
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Numbers(StatsRecord):
+    events: int
+    gaps: int
+    ages: Mapping[Status, float]
+    failed: Mapping[str, int]
+
+
+def test_numbers_are_shown_whole_without_what_is_zero() -> None:
+    ages = {Status.ACTIVE: 1.234, Status.DEAF: 0.0}
+    failed = {f"cause-{number}": number for number in range(100)}
+    shown = repr(Numbers(7, 0, ages, failed))
+    assert shown.startswith("Numbers(events=7, ages={'active': 1.2}, failed={'cause-1': 1, ")
+    assert shown.endswith("'cause-99': 99})")
 
 
 def test_a_record_is_a_dataclass_and_can_be_matched_by_position() -> None:

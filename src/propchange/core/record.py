@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, Field
+from enum import Enum
 from typing import Any, ClassVar
 
 _VALUE_CHARACTERS = 80
@@ -57,3 +59,31 @@ class Record:
             for name, field in self.__dataclass_fields__.items()
             if field.compare
         )
+
+
+class StatsRecord(Record):
+    """Base class of dataclasses of numbers. The representation is whole, but leaves out what is 0:
+    ``HostStats(subscriptions=2, events=7, failed={'no-answer': 1})``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (
+            (name, _numbers_of(getattr(self, name)))
+            for name, field in self.__dataclass_fields__.items()
+            if field.repr
+        )
+        values = ", ".join(f"{name}={value!r}" for name, value in shown if value)
+        return f"{type(self).__qualname__}({values})"
+
+
+def _numbers_of(value: object) -> object:
+    """``value`` as it is shown: seconds have one decimal, and a mapping of numbers has those that
+    are not 0."""
+    if isinstance(value, Mapping):
+        items = (
+            (key.value if isinstance(key, Enum) else key, _numbers_of(each))
+            for key, each in value.items()
+        )
+        return {key: each for key, each in items if each}
+    return round(value, 1) if isinstance(value, float) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from propchange.core.record import Record
+from propchange.core.record import StatsRecord
 
 ENDS = ("unsubscribed", "expired", "unknown-sid", "answer-lost", "closed")
 """The keys of :attr:`HostStats.ended`."""
@@ -24,7 +24,7 @@ FAILURES = (
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class HostStats(Record):
+class HostStats(StatsRecord):
     """What a hosted device has counted since it was hosted, and what is true now.
 
     A counter never goes down, also when subscriptions end. A key that is missing in a mapping of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from propchange.core.multicast.reception import NotBelieved
-from propchange.core.record import Record
+from propchange.core.record import StatsRecord
 from propchange.core.subscriber.events import Cause, Status
 
 FAILED_ATTEMPTS = (Cause.REFUSED, Cause.UNREACHABLE, Cause.SHORTAGE, Cause.DESCRIPTION)
@@ -14,7 +14,7 @@ FAILED_ATTEMPTS = (Cause.REFUSED, Cause.UNREACHABLE, Cause.SHORTAGE, Cause.DESCR
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class ControlPointStats(Record):
+class ControlPointStats(StatsRecord):
     """What a control point has counted since it was made, and what is true now.
 
     A counter never goes down, also when subscriptions close. A key that is missing in a mapping of
