@@ -13,6 +13,7 @@ from propchange.bridge.collector import Collector
 from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, CollectorLimits
 from propchange.bridge.shared_state import DUPLICATE
 from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
+from propchange.bridge.unowned import UNOWNED
 
 WATCHED = (Place.LEASES, Place.CLAIMS)
 
@@ -69,6 +70,10 @@ class FakeStore:
             said = Answer(Outcome.DONE, there.revision, there.value, there.term)
             said.message_id = there.message_id
             return said
+        if operation.ask is Ask.LIST:
+            of_state = [(k, self.at(p, k)) for p, k in self.written if p is place]
+            values = [(k, json.loads(there.value or b"{}")) for k, there in of_state if there]
+            return Answer(Outcome.DONE, listed=tuple((k, v.get("session", "")) for k, v in values))
         conflict = operation.revision != (there.revision if there else 0)
         if conflict and self.sequence_first:
             return Answer(Outcome.CONFLICT)
@@ -276,6 +281,7 @@ class World:
                 "values": {"n": subscriber.received},
                 "time": None if subscriber.received == -1 else 1,
                 "collector": node.collector.name,
+                "status": "active",
             },
         )
         node.arrived.append((device.udn, subscriber, device.value, True))
@@ -389,11 +395,14 @@ class World:
         for udn, owners in self.owners().items():
             reached = [n for n in self.nodes if udn in self.reach.get(n, self.devices)]
             assert len(owners) == min(len(reached), 1), f"{udn} has the owners {owners}"
-            if not owners:
-                continue
             there = self.store.at(Place.STATE, udn)
+            if not owners:
+                status = json.loads(there.value)["status"] if there and there.value else UNOWNED
+                assert status == UNOWNED or not self.nodes, "nobody owns it, and it is active"
+                continue
             assert there is not None
             state = json.loads(there.value)
+            assert state["status"] == "active", "a living owner's state is marked as unowned"
             assert state["values"]["n"] == self.devices[udn].value, "the state is not the device's"
             assert {state["collector"]} == owners
             of_stream = [each for each in self.store.messages if each.key == udn]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS
-from propchange.bridge.store import Place
+from propchange.bridge.store import Ask, Operation, Place
 from tests.bridge.collector_world import World
 
 DEVICES = [f"uuid:{number}" for number in range(30)]
@@ -32,6 +33,65 @@ def test_the_devices_of_a_collector_that_dies_are_owned_again_within_ten_seconds
         world.change(udn)
     world.run(8)
     world.check_settled()
+
+
+def status(world: World, udn: str) -> str:
+    there = world.store.at(Place.STATE, udn)
+    assert there is not None
+    return str(json.loads(there.value)["status"]) if there.value else "deleted"
+
+
+def test_the_state_of_a_device_that_no_living_collector_sees_is_marked_as_unowned() -> None:
+    reach = {"b": set(DEVICES[:2]), "c": set(DEVICES[:2])}
+    world = World(["a", "b", "c"], DEVICES[:5], reach=reach)
+    world.run(5)
+    world.kill("a")
+    world.run(13)
+    assert [status(world, udn) for udn in DEVICES[:5]] == ["active"] * 2 + ["unowned"] * 3
+    writes = len(world.store.states)
+    world.run(60)
+    assert len(world.store.states) == writes
+    world.start("a")
+    world.run(15)
+    world.check_settled()
+    assert status(world, DEVICES[4]) == "active"
+
+
+def test_a_collector_that_starts_marks_what_has_no_owner_since_all_were_killed() -> None:
+    world = World(["a", "b"], DEVICES[:3])
+    world.run(5)
+    world.kill("a")
+    world.kill("b")
+    world.run(10)
+    world.reach["c"] = set()
+    world.start("c")
+    world.run(15)
+    assert {status(world, udn) for udn in DEVICES[:3]} == {"unowned"}
+
+
+def test_the_state_of_an_owner_that_was_suspended_is_active_again_without_an_event() -> None:
+    world = World(["a", "b"], DEVICES[:3], reach={"b": set()})
+    world.run(5)
+    world.nodes["a"].paused = True
+    world.run(15)
+    assert {status(world, udn) for udn in DEVICES[:3]} == {"unowned"}
+    world.nodes["a"].paused = False
+    world.run(3)
+    assert {status(world, udn) for udn in DEVICES[:3]} == {"active"}
+    assert not world.nodes["a"].drops
+
+
+def test_the_state_of_a_device_that_has_gone_is_deleted_if_its_collector_died_before() -> None:
+    world = World(["a", "b"], DEVICES[:1], reach={"b": set()})
+    world.run(5)
+    node = world.nodes["a"]
+    node.collector.outputs[DEVICES[0]].snapshot = lambda: {"status": "gone", "time": 1}
+    node.collector.state_changed(DEVICES[0])
+    world.run(1)
+    assert status(world, DEVICES[0]) == "gone"
+    world.kill("a")
+    world.run(13)
+    assert status(world, DEVICES[0]) == "deleted"
 
 
 def test_the_devices_of_the_others_stay_where_they_are_when_one_dies() -> None:
@@ -75,6 +135,70 @@ def test_a_collector_that_was_suspended_past_its_lease_writes_nothing_any_more()
     assert all(each.body.get("seq") != 77 for each in world.store.messages)
     drops = [each for each in node.drops if each.udn == device]
     assert [each.lost for each in drops] == [True], "it says once that it has lost the device"
+
+
+def test_a_former_owner_counts_what_waits_and_sends_it_once_at_most() -> None:
+    world = World(["a", "b"], DEVICES)
+    world.run(5)
+    device = next(iter(owned(world, "b")))
+    world.cut("b")
+    for _ in range(5):
+        world.change(device)
+    world.run(10)
+    node = world.nodes["b"]
+    asked: list[Operation] = []
+    operations = node.collector.operations
+
+    def noted(now: float) -> list[Operation]:
+        due = operations(now)
+        asked.extend(each for each in due if (each.place, each.key) == (Place.EVENTS, device))
+        return due
+
+    node.collector.operations = noted  # type: ignore[method-assign] # notes what it asks
+    world.mend("b")
+    world.run(20)
+    world.check_settled()
+    assert sum(each.ask is Ask.PUT for each in asked) == 1
+    assert len(asked) <= 2
+    assert (node.collector.totals.events, node.collector.totals.discarded) == (0, 5)
+
+
+def test_events_of_a_device_that_repeats_its_sid_and_seq_are_all_written_in_order() -> None:
+    world = World(["a"], DEVICES[:1])
+    world.run(3)
+    node = world.nodes["a"]
+    for number in (1, 2, 3):
+        node.taken += 1
+        node.collector.event(DEVICES[0], {"n": number}, "uuid:1", 0, "")
+        world.run(0.5)
+    events = [each.body for each in world.store.messages if each.body.get("sid") == "uuid:1"]
+    assert [(each["seq"], each["values"]["n"]) for each in events] == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_a_message_that_is_too_large_says_so_and_holds_up_no_later_one() -> None:
+    limits = replace(DEFAULT_COLLECTOR_LIMITS, message_bytes=1_000)
+    world = World(["a"], DEVICES[:1], limits=limits)
+    world.run(3)
+    node = world.nodes["a"]
+    for value in ("x" * 2_000, "y"):
+        node.taken += 1
+        node.collector.event(DEVICES[0], {"text": value}, "uuid:1", 0, "")
+        world.run(0.5)
+    large, small = [each.body for each in world.store.messages][-2:]
+    assert large["values"] == {}
+    assert large["too_large"] > 2_000
+    assert (small["values"], "too_large" in small) == ({"text": "y"}, False)
+    assert node.collector.totals.too_large == 1
+
+
+def test_a_collector_that_ends_claims_nothing_more() -> None:
+    world = World(["a", "b"], DEVICES)
+    world.run(5)
+    world.nodes["a"].collector.stop_claiming()
+    before = owned(world, "a")
+    world.kill("b")
+    world.run(20)
+    assert owned(world, "a") == before
 
 
 def test_a_collector_without_the_store_loses_no_event_while_nobody_else_takes_over() -> None:

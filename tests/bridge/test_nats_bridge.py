@@ -44,6 +44,10 @@ class Bridge:
         command = [sys.executable, "-m", "propchange", "bridge", *arguments]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
+    def wait(self) -> tuple[int, str]:
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
     def end(self, number: int = signal.SIGINT) -> tuple[int, str]:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -113,6 +117,90 @@ def test_events_and_states_of_a_device_are_in_nats(server: NatsServer) -> None:
             assert [each["seq"] for each in numbered] == list(range(6))
 
     run(play)
+
+
+class Speaking(Service, type="urn:example-org:service:Speaking:1"):
+    text = StateVariable("string", initial="")
+
+
+def test_an_event_that_the_server_does_not_take_holds_up_no_later_one(tmp_path: Path) -> None:
+    file = tmp_path / "server.conf"
+    file.write_text("max_payload: 4096\n")
+
+    async def play(server: NatsServer) -> None:
+        service = Speaking()
+        async with device(service) as hosted:
+            bridge = Bridge(hosted.description_url, "--nats", server.url, "--id", "first")
+            try:
+                while not (said := await state(server)) or said["status"] != "active":
+                    await asyncio.sleep(0.1)
+                for text in ("x" * 8_000, "y"):
+                    service.text = text
+                    await asyncio.sleep(0.2)
+                events: list[tuple[str, Any]] = []
+                while not events or events[-1][1].get("values") != {"Text": "y"}:
+                    events = await messages(server, "propchange", "propchange.>")
+            finally:
+                await asyncio.to_thread(bridge.end)
+            large = events[-2][1]
+            assert large["values"] == {}
+            assert large["too_large"] > 8_000
+
+    with nats_server("current", tmp_path, "-c", str(file)) as server:
+        run(lambda: play(server))
+
+
+def certificates(folder: Path) -> None:
+    """Certificates of a server and a client, by an authority of the test's own."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        of = ("-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("req", *key, *of)
+        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
+        openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_tls_with_an_authority_of_ones_own_and_a_certificate_of_the_collector(
+    tmp_path: Path, name: str
+) -> None:
+    certificates(tmp_path)
+    tls = ("--tlsverify", "--tlscacert", str(tmp_path / "ca.pem"))
+    tls += ("--tlscert", str(tmp_path / "server.pem"), "--tlskey", str(tmp_path / "server.key"))
+    file = tmp_path / "bridge.toml"
+
+    def written(url: str, certificate: str) -> None:
+        file.write_text(
+            f'[bridge]\nid = "first"\ndevices = []\n[nats]\nurl = "{url}"\n'
+            f'ca_file = "{tmp_path}/ca.pem"\ncertificate = "{tmp_path}/{certificate}"\n'
+            f'key = "{tmp_path}/client.key"\n'
+        )
+
+    async def play(server: NatsServer) -> None:
+        written(server.url.replace("nats:", "tls:"), "client.pem")
+        bridge = Bridge("--config", str(file), "--interface", "127.0.0.1")
+        # The last of the buckets is there: the collector was let in.
+        while not (tmp_path / "store/jetstream/$G/streams/KV_propchange-state").exists():
+            assert bridge.process.poll() is None
+            await asyncio.sleep(0.05)
+        assert (await asyncio.to_thread(bridge.end))[0] == 0
+
+    with nats_server(name, tmp_path, *tls) as server:
+        run(lambda: play(server))
+
+
+def test_a_collector_that_nats_refuses_ends_with_one_line_and_status_1(tmp_path: Path) -> None:
+    with nats_server("current", tmp_path, "--user", "me", "--pass", "right") as server:
+        bridge = Bridge("--nats", server.url, "--id", "first", "--interface", "127.0.0.1")
+        status, said = bridge.wait()
+    assert (status, len(said.splitlines())) == (1, 1)
+    assert said.startswith("propchange: NATS refuses this collector")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import gc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import nats
 import pytest
 
 from propchange.bridge.collector_limits import CollectorLimits
@@ -181,6 +182,65 @@ def test_a_server_that_is_killed_keeps_what_it_has_answered(server: NatsServer) 
             await until(lambda: bool(opened.shown) and opened.shown[-1][3] == b"later")
 
     run(play)
+
+
+def test_the_writers_of_all_states_are_listed(server: NatsServer) -> None:
+    async def play() -> None:
+        async with Opened(server.url) as opened:
+            perform = opened.store.perform
+            everything = Operation(Ask.LIST, Place.STATE, "")
+            assert (await perform(everything)).listed == ()
+            for number in range(300):
+                value = put(Place.STATE, 0)
+                value.key, value.session = f"device.{number % 200}", f"one-{number % 2}"
+                value.revision = number - 199 if number >= 200 else 0
+                assert (await perform(value)).outcome is Outcome.DONE
+            listed = (await perform(everything)).listed
+            assert dict(listed) == {f"device.{n}": f"one-{n % 2}" for n in range(200)}
+            assert len(listed) == 200
+
+    run(play)
+
+
+@pytest.mark.parametrize("place", list(Place))
+def test_a_bucket_or_stream_that_was_deleted_is_made_again(
+    server: NatsServer, place: Place
+) -> None:
+    async def play() -> None:
+        async with Opened(server.url) as opened:
+            perform = opened.store.perform
+            assert (await perform(put(place, 0, id="1"))).outcome is Outcome.DONE
+            client = await nats.connect(server.url)
+            stream = "propchange" if place is Place.EVENTS else f"KV_propchange-{place.value}"
+            await client.jetstream().delete_stream(stream)
+            await client.close()
+            read = Operation(Ask.GET, place, put(place, 0).key)
+            assert (await perform(read)).outcome is Outcome.UNKNOWN
+            await until(lambda: opened.backs > 1)
+            assert opened.aways == 1
+            assert (await perform(read)).revision == 0
+            # What others write is seen again too.
+            assert (await perform(put(place, 0, b"again", id="2"))).outcome is Outcome.DONE
+            if place in (Place.LEASES, Place.CLAIMS):
+                await until(lambda: (place, "key", 1, b"again") in opened.shown[1:])
+
+    run(play)
+
+
+def test_a_server_without_the_room_for_the_stream_is_said_to_be_so(tmp_path: Path) -> None:
+    async def play(url: str) -> None:
+        opened = Opened(url)
+        connecting = asyncio.ensure_future(opened.store.connect())
+        await until(lambda: bool(opened.said))
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+        assert "insufficient storage resources" in opened.said[0]
+        assert "max_bytes" in opened.said[0]
+
+    file = tmp_path / "server.conf"
+    file.write_text("jetstream { max_file_store: 100MB }\n")
+    with nats_server("current", tmp_path, "-c", str(file)) as server:
+        run(lambda: play(server.url))
 
 
 def test_collectors_that_expect_another_duration_of_leases_are_told_so(server: NatsServer) -> None:

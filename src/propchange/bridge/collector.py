@@ -22,6 +22,7 @@ from propchange.bridge.shared_state import (
     characters_of,
 )
 from propchange.bridge.store import Answer, Operation, Place
+from propchange.bridge.unowned import UnownedStates
 
 
 class Collector:
@@ -44,6 +45,7 @@ class Collector:
         self.neighbours = Neighbours(name, limits)
         self._outcomes: list[Taken | Dropped | Forgotten] = []
         self.claims = Claims(self.lease, self.neighbours, limits, self._receive)
+        self.unowned = UnownedStates(self.lease, self.neighbours, limits)
         self.outputs: dict[str, ServiceOutput] = {}
         self._of_device: dict[str, dict[str, ServiceOutput]] = {}
         self._ready: dict[tuple[str, Place], None] = {}
@@ -134,16 +136,25 @@ class Collector:
         """The store can be reached, and the leases in it were given to :meth:`lease_seen`."""
         self._away = False
         self.lease.renew_soon(now)
+        # A server that was killed may have lost what it had answered: the states are written again.
+        # This also finds out which devices another collector has taken over.
+        self._write_states()
+        self.neighbours.store_back(now)
+        self.unowned.look_at(now + self.limits.lease_seconds + self.limits.unowned_seconds)
+
+    def _write_states(self) -> None:
         for output in self.outputs.values():
-            # A server that was killed may have lost what it had answered: the states are written
-            # again. This also finds out which devices another collector has taken over.
             output.changed = output.changed or not output.ended
             self._wake(output)
-        self.neighbours.store_back(now)
 
     def lease_seen(self, collector: str, revision: int, value: bytes, now: float) -> None:
         """A lease as the store shows it; revision 0 or no value: there is none."""
-        self.claims.died(self.neighbours.heard(collector, revision, value, now), now)
+        self._died(self.neighbours.heard(collector, revision, value, now), now)
+
+    def _died(self, sessions: set[str], now: float) -> None:
+        if sessions:
+            self.claims.died(sessions, now)
+            self.unowned.look_at(now + self.limits.unowned_seconds)
 
     def claim_seen(self, udn: str, revision: int, value: bytes, now: float) -> None:
         """A claim as the store shows it."""
@@ -158,7 +169,9 @@ class Collector:
             return 0.0
         later = self._later[0][0] if self._later else NEVER
         lease = NEVER if self.lease.waits else self.lease.deadline
-        return min(lease, self.neighbours.deadline, self.claims.deadline, later)
+        return min(
+            lease, self.neighbours.deadline, self.claims.deadline, self.unowned.deadline, later
+        )
 
     def operations(self, now: float) -> list[Operation]:
         """The operations that are due. Their answers go to :meth:`answered`."""
@@ -173,7 +186,8 @@ class Collector:
             due.append(lease)
         due += self.neighbours.operations(now)
         room = self.limits.operations - len(self._in_flight) - len(due)
-        for source in (self.claims.operations(now), self._writes(now)):
+        sources = self.claims.operations(now), self._writes(now), self.unowned.operations(now)
+        for source in sources:
             while room > 0 and (operation := next(source, None)) is not None:
                 due.append(operation)
                 room -= 1
@@ -203,7 +217,9 @@ class Collector:
     def answered(self, operation: Operation, answer: Answer, now: float) -> None:
         """Receive the answer to an operation."""
         self._in_flight.discard(id(operation))
-        if operation.place is Place.CLAIMS:
+        if self.unowned.asked(operation):
+            self.unowned.answered(operation, answer, now)
+        elif operation.place is Place.CLAIMS:
             self.claims.answered(operation, answer, now)
         elif operation.place is Place.LEASES:
             if operation.key == self.name:
@@ -211,8 +227,10 @@ class Collector:
                 self.lease.answered(operation, answer, now)
                 if self.lease.lapses > lapses:
                     self.claims.recheck(now)
+                    # Another collector may have written that nobody owns them.
+                    self._write_states()
             else:
-                self.claims.died(self.neighbours.answered(operation, answer, now), now)
+                self._died(self.neighbours.answered(operation, answer, now), now)
         else:
             output = self.outputs.get(operation.key)
             if output is not None:
@@ -248,8 +266,13 @@ class Collector:
         """Whether everything that was taken from devices was written."""
         return all(output.rests for output in self.outputs.values())
 
+    def stop_claiming(self) -> None:
+        """Claim no more devices: this collector is about to end."""
+        self.lease.claims_from = NEVER
+
     def end(self, now: float) -> None:
         """Give the lease back: others take over at once."""
+        self.stop_claiming()
         self.lease.value.ended = True
         self.lease.renew_soon(now)
 

@@ -47,6 +47,14 @@ class CollectorLimits(Record):
     """Seconds after a device has gone when its claim and its state are deleted, unless it is back,
     or another collector sees it."""
 
+    unowned_seconds: float = 5.0
+    """Seconds after the death of a collector when one of the others looks for states that nobody
+    has taken over. A takeover is over by then, so few are left to be read."""
+
+    unowned_operations: int = 16
+    """Operations at the same time for states that nobody has taken over. Bounds what these take
+    from a takeover that still goes on."""
+
     settle_seconds: float = 20.0
     """Seconds for which a collector has lived before devices are offered to it. One that restarts
     again and again gets none."""

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from propchange.bridge.claims import Dropped, Forgotten, Taken
@@ -26,6 +26,7 @@ from propchange.bridge.payloads import (
 from propchange.bridge.service_state import GONE
 from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.store import Operation, Place
+from propchange.bridge.unowned import UNOWNED
 from propchange.core.subscriber.events import Event, Status
 from propchange.driver.reporting import LineRate
 from propchange.errors import PropchangeError
@@ -41,9 +42,6 @@ _END_SECONDS = 2.0
 _OPENED_AT_ONCE, _OPENING_SECONDS = 8, 0.01
 """Services that are subscribed to at once, and the seconds until the next ones: 800 a second at
 most. Bounds how long a takeover of thousands of services keeps the loop from renewing the lease."""
-
-UNOWNED = "unowned"
-"""The status of a service whose owner has ended. The next owner writes another one."""
 
 _ENDED = "the collector has ended, and no other one has taken over yet"
 
@@ -100,6 +98,7 @@ class NatsOutput:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lapses = 0
+        self._ending = False
 
     # --- what the watching calls ---
 
@@ -211,7 +210,7 @@ class NatsOutput:
     def _open(self, device: _Device, key: str, service: BridgedService) -> None:
         """Subscribe to a service of a device that is ours."""
         assert self.watching is not None
-        if not device.owned or device.services.get(key) is not service:
+        if self._ending or not device.owned or device.services.get(key) is not service:
             return
         state = service.state
         # What this collector knew is of its last time as owner.
@@ -263,6 +262,9 @@ class NatsOutput:
             await self._store.connect()
         except NatsRefused as error:
             raise CollectorRefused(str(error)) from error
+        limits = self.collector.limits
+        most = min(limits.message_bytes, self._store.message_bytes)
+        self.collector.limits = replace(limits, message_bytes=most)
         try:
             while True:
                 await self._turn()
@@ -308,6 +310,8 @@ class NatsOutput:
     async def _end(self) -> None:
         """Write what is left, and that nobody owns the devices. Then end the lease, so that others
         take over at once."""
+        self._ending = True
+        self.collector.stop_claiming()
         for device in self._devices.values():
             for key, service in device.services.items() if device.owned else ():
                 service.state.status, service.state.reason = UNOWNED, _ENDED

@@ -39,6 +39,7 @@ from propchange.bridge.tls import tls_context
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _ID = "Nats-Msg-Id"
 _TERM = "Propchange-Term"
+_SESSION = "Propchange-Session"
 _REMOVED = "KV-Operation"
 
 _WRONG_SEQUENCE = frozenset({10071, 10164})
@@ -46,6 +47,15 @@ _WRONG_SEQUENCE = frozenset({10071, 10164})
 
 _NAME_IN_USE = 10058
 """Error code: the stream exists, with other settings."""
+
+_NO_STREAM = 10059
+"""Error code: there is no such stream."""
+
+_NO_STORAGE = frozenset({10023, 10047})
+"""Error codes of a server, or of an account, that has not the bytes that a stream may take."""
+
+_HEADER_BYTES = 2_048
+"""Bytes of a message for its headers: the server counts them too. The longest has the SID."""
 
 _DISABLED = frozenset({10076, 10039})
 """Error codes of a server, or of an account, without JetStream."""
@@ -180,7 +190,7 @@ class NatsStore:
             except (Error, TimeoutError) as error:
                 if isinstance(error, APIError) and error.err_code in _DISABLED:
                     raise NatsRefused(_NO_JETSTREAM) from error
-                self.say(_NOT_READY)
+                self.say(_not_made(error) if isinstance(error, APIError) else _NOT_READY)
                 await asyncio.sleep(self._limits.retry_seconds)
         self._said = ""
         self._back()
@@ -210,9 +220,22 @@ class NatsStore:
         else:
             self._say("NATS is back")
 
+    def _begin_soon(self) -> None:
+        """A stream or bucket is not there any more: make it again."""
+        if self._watching is None or self._watching.done():
+            self._away()
+            self.say("a stream or bucket is not there any more; it is made again")
+            self._watching = asyncio.get_running_loop().create_task(self._begin_again())
+
     async def _error(self, error: Exception) -> None:
         if not isinstance(error, OSError) and _is_refusal(error):
             self.say(self._refused(error))
+
+    @property
+    def message_bytes(self) -> int:
+        """Bytes of the largest message that the server takes, without headers."""
+        most = self._client.max_payload
+        return most - min(_HEADER_BYTES, most // 2)
 
     def say(self, line: str) -> None:
         """Print ``line``, unless it was the last one."""
@@ -330,10 +353,16 @@ class NatsStore:
         try:
             if operation.ask is Ask.GET:
                 return await self._get(operation)
+            if operation.ask is Ask.LIST:
+                return await self._list(operation.place)
             return await self._write(operation)
-        except NotFoundError:
-            return Answer(Outcome.DONE)
+        except NotFoundError as error:
+            if error.err_code != _NO_STREAM:
+                return Answer(Outcome.DONE)
+            self._begin_soon()
+            return Answer(Outcome.UNKNOWN, reason=_words(error))
         except NoRespondersError:
+            self._begin_soon()
             return Answer(Outcome.UNKNOWN, reason="JetStream does not answer")
         except (Error, OSError, TimeoutError, ValueError) as error:
             return Answer(Outcome.UNKNOWN, reason=_words(error))
@@ -354,6 +383,30 @@ class NatsStore:
             headers.get(_ID, ""),
         )
 
+    async def _list(self, place: Place) -> Answer:
+        """The headers of all keys, without their values."""
+        jetstream = self._client.jetstream(timeout=_ANSWER_SECONDS)
+        if not (await jetstream.stream_info(self._stream(place))).state.messages:
+            return Answer(Outcome.DONE)
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, headers_only=True)
+        reading = await jetstream.subscribe(
+            self.subject(place, ">"),
+            stream=self._stream(place),
+            ordered_consumer=True,
+            config=config,
+        )
+        prefix, listed = len(self.subject(place, "")), list[tuple[str, str]]()
+        try:
+            while True:
+                message = await reading.next_msg(_ANSWER_SECONDS)
+                session = (message.headers or {}).get(_SESSION, "")
+                listed.append((message.subject[prefix:], session))
+                if not message.metadata.num_pending:
+                    return Answer(Outcome.DONE, listed=tuple(listed))
+        finally:
+            with contextlib.suppress(Error, TimeoutError):
+                await reading.unsubscribe()
+
     async def _write(self, operation: Operation) -> Answer:
         headers = {_EXPECTED: str(operation.revision)}
         if operation.ask is Ask.DELETE:
@@ -362,6 +415,8 @@ class NatsStore:
         if operation.place is Place.EVENTS:
             headers[_ID] = operation.message_id
             headers[_TERM] = str(operation.term)
+        if operation.session:
+            headers[_SESSION] = operation.session
         answer = await self._client.request(
             self.subject(operation.place, operation.key),
             operation.value,
@@ -414,6 +469,16 @@ def _is_refusal(error: BaseException) -> bool:
     return (
         isinstance(error, AuthorizationError) or "authorization" in words or "permission" in words
     )
+
+
+def _not_made(error: APIError) -> str:
+    said = f"NATS does not make the stream or a bucket ({error.description}); it is tried again"
+    if error.err_code in _NO_STORAGE:
+        said += (
+            ". They may take max_bytes + 3 * state_bytes of the table [nats]: lower these, or give "
+            "the server more (max_file_store)"
+        )
+    return said
 
 
 def _words(error: BaseException) -> str:

@@ -276,7 +276,9 @@ class ServiceOutput(Record):
         if len(body) > self.limits.message_bytes:
             self.totals.too_large += 1
             body = json.dumps({**said, "values": {}, "too_large": len(body)})
-        return Operation(Ask.PUT, chain.place, self.key, body.encode(), chain.end, self.term)
+        operation = Operation(Ask.PUT, chain.place, self.key, body.encode(), chain.end, self.term)
+        operation.session = self.session
+        return operation
 
     def answered(self, chain: Chain, answer: Answer, now: float) -> None:
         """Receive the answer to the operation of ``chain``."""

@@ -38,6 +38,8 @@ class Ask(enum.Enum):
     """Write, if the revision of the key is still the given one; 0: if there is no value."""
     DELETE = "delete"
     """Delete, if the revision of the key is still the given one."""
+    LIST = "list"
+    """Read which session has written each key of the states."""
 
 
 class Outcome(enum.Enum):
@@ -55,7 +57,7 @@ class Outcome(enum.Enum):
 @dataclass(slots=True, eq=False, repr=False)
 class Operation(Record):
     """One request to the store. ``term`` and ``message_id`` are those of an event: the store takes
-    two messages with one id as one."""
+    two messages with one id as one. ``session`` is that of the writer of a state."""
 
     ask: Ask
     place: Place
@@ -64,11 +66,13 @@ class Operation(Record):
     revision: int = 0
     term: int = 0
     message_id: str = ""
+    session: str = ""
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Answer(Record):
-    """The answer. ``revision`` is that of the value written or read; 0: there is none."""
+    """The answer. ``revision`` is that of the value written or read; 0: there is none. ``listed``:
+    keys, and the sessions that have written them."""
 
     outcome: Outcome
     revision: int = 0
@@ -76,6 +80,7 @@ class Answer(Record):
     term: int = 0
     message_id: str = ""
     reason: str = ""
+    listed: tuple[tuple[str, str], ...] = ()
 
 
 class Store(Protocol):
