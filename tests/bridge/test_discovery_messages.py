@@ -16,6 +16,7 @@ from propchange.bridge.discovery_messages import DiscoveryMessages
 from propchange.bridge.retained import Wanted
 from propchange.bridge.topics import Topics
 from propchange.errors import DescriptionError
+from propchange.upnp.description import DeviceDescription, ServiceDescription
 from propchange.upnp.scpd import ServiceContents
 from tests.bridge import described_services as described
 
@@ -88,7 +89,16 @@ class Bridged:
         )
 
 
-DEVICE = described.device(udn="uuid:u")
+def described_with(*names: str) -> DeviceDescription:
+    """The description of a device with the services ``names``."""
+    services = (
+        ServiceDescription(f"urn:test:service:{name}:1", f"urn:test:serviceId:{name}", "", "", "")
+        for name in names
+    )
+    return described.device(udn="uuid:u", services=tuple(services))
+
+
+DEVICE = described_with("WeMo", "Link")
 WEMO, LINK = described.WEMO, described.GATEWAY_LINK
 BOTH = ["Link_EnabledForInternet", "Link_PhysicalLinkStatus"]
 ALL = [*BOTH, "WeMo_BinaryState", "WeMo_CountdownEndTime"]
@@ -278,7 +288,7 @@ def test_a_device_that_is_back_is_offered_as_before_and_not_taken_back_later() -
 def test_a_device_that_is_back_without_a_service_is_offered_without_it() -> None:
     async def run() -> None:
         output, messages, _ = await offer_and_take_away(LONG)
-        messages.found([Bridged(Remote("WeMo", WEMO), DEVICE)])
+        messages.found([Bridged(Remote("WeMo", WEMO), described_with("WeMo"))])
         await turns()
         assert output.offered == ["WeMo_BinaryState", "WeMo_CountdownEndTime"]
 
@@ -292,6 +302,8 @@ def test_a_service_that_a_present_device_has_no_more_is_offered_no_more_at_once(
         )
         messages.found(services)
         await turns()
+        services[1].found.device.description = described_with("Link")
+        services[0].state.status = "gone"
         messages.forgotten(services[0])
         assert output.offered == BOTH
 

@@ -156,7 +156,8 @@ class DiscoveryMessages:
 
     def forgotten(self, service: BridgedService) -> None:
         """Offer ``service`` no more; later, if its device has gone."""
-        if not self._forget_after or service.state.status != GONE:
+        gone = service.state.status == GONE and not self._is_taken_back(service)
+        if not self._forget_after or not gone:
             self._forget(service)
         elif service not in self._leaving:
             if len(self._leaving) >= _LEAVING:
@@ -164,6 +165,13 @@ class DiscoveryMessages:
             self._leaving[service] = asyncio.get_running_loop().call_later(
                 self._forget_after, self._forget_leaving, service.state.root_udn
             )
+
+    def _is_taken_back(self, service: BridgedService) -> bool:
+        """Whether the device of ``service`` is there, and has it no more."""
+        tree = self._trees.get(service.state.root_udn)
+        return tree is not None and any(
+            not _describes(each, service) for each in tree.services if each not in self._leaving
+        )
 
     def _forget_leaving(self, root: str) -> None:
         """Forget the services of one root device together: no entity is removed before the device
@@ -203,15 +211,10 @@ class DiscoveryMessages:
         tree = self._trees.get(service.state.root_udn)
         if tree is None or not self._leaving:
             return
-        described = {
-            (udn_part(device.udn), each.service_id)
-            for device in service.found.device.description.all_devices()
-            for each in device.services
-        }
         for former in self._leaving.keys() & tree.services.keys():
             state = former.state
             same = (state.udn, state.service) == (service.state.udn, service.state.service)
-            if same or (state.udn, state.service_id) not in described:
+            if same or not _describes(service, former):
                 self._drop(former)
 
     def hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
@@ -391,6 +394,17 @@ class DiscoveryMessages:
         self._offers_again, self._offered_at = False, asyncio.get_running_loop().time()
         for topic in self._offered:
             self._output.post(topic, self._last[topic], retain=True)
+
+
+def _describes(present: BridgedService, former: BridgedService) -> bool:
+    """Whether the device of ``present`` is described with the service ``former``."""
+    state = former.state
+    return any(
+        each.service_id == state.service_id
+        for device in present.found.device.description.all_devices()
+        if udn_part(device.udn) == state.udn
+        for each in device.services
+    )
 
 
 def _device_of(root: DeviceDescription, udn: str) -> DeviceDescription | None:
