@@ -16,22 +16,26 @@ from pathlib import Path
 
 from lab.programs import Missing
 
-__all__ = ["environment_python", "python_of"]
+__all__ = ["NoPython", "environment_python", "python_of"]
+
+
+class NoPython(Missing):
+    """There is no Python of the version that an environment needs."""
 
 
 def python_of(version: tuple[int, int], why: str) -> str:
-    """A Python of this version. Raises Missing with the reason ``why`` it must be this one."""
+    """A Python of this version. Raises NoPython with the reason ``why`` it must be this one."""
     if sys.version_info[:2] == version:
         return sys.executable
     name = f"python{version[0]}.{version[1]}"
-    # A shim of pyenv is there for a version that is not switched on.
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    installed = sorted(pyenv.glob(f"{version[0]}.{version[1]}.*/bin/{name}"))
-    if installed:
-        return str(installed[-1])
     found = shutil.which(name)
-    if found is None:
-        raise Missing(f"{why}, and there is no {name}")
+    # A shim of pyenv is there for a version that is not switched on.
+    shims = [Path(found).parent.parent] if found is not None else []
+    for root in (os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv", *shims):
+        if root and (installed := sorted(Path(root).glob(f"versions/{name[6:]}.*/bin/{name}"))):
+            return str(installed[-1])
+    if found is None or Path(found).parent.name == "shims":
+        raise NoPython(f"{why}, and there is no {name}")
     return found
 
 
