@@ -18,6 +18,8 @@ from lab.programs import Missing
 from propchange import ActionError, Device, Service, StateVariable, action, host
 from propchange.upnp.standard import SwitchPower
 
+pytestmark = pytest.mark.slow  # each starts a broker
+
 UDN = "11111111-2222-3333-4444-555555555555"
 CONFIG = f"homeassistant/device/propchange_{UDN}/config"
 SERVICE = f"propchange/{UDN}"

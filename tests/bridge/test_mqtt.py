@@ -25,6 +25,8 @@ DEVICE = """
 import asyncio, sys
 from propchange import Device, Service, StateVariable, host
 
+pytestmark = pytest.mark.slow  # each starts a broker
+
 class Lamp(Service, type="urn:example-org:service:Lamp:1"):
     on = StateVariable("boolean", initial=False)
 
@@ -130,7 +132,6 @@ def test_distinct_gives_each_variable_a_topic_of_its_own(
     mosquitto.wait_for(lambda found: found[topic(workbench, "Values", "Note")] == "")
 
 
-@pytest.mark.slow
 def test_a_device_that_dies_without_a_goodbye_is_offline_after_its_next_renewal(
     mosquitto: Mosquitto, bridge: Begin
 ) -> None:
@@ -142,7 +143,6 @@ def test_a_device_that_dies_without_a_goodbye_is_offline_after_its_next_renewal(
     assert found[at]["status"] == "resubscribing"
 
 
-@pytest.mark.slow
 def test_a_device_that_comes_back_otherwise_is_retained_as_it_is_described_then(
     mosquitto: Mosquitto, bridge: Begin, tmp_path: Path
 ) -> None:
@@ -196,7 +196,6 @@ def test_a_broker_that_is_killed_and_has_lost_its_store_gets_everything_again(
     assert said.count("connected to") == 2
 
 
-@pytest.mark.slow
 def test_what_a_killed_bridge_has_left_is_cleared_by_its_next_start_and_no_other(
     mosquitto: Mosquitto, workbench: Workbench, bridge: Begin
 ) -> None:
@@ -253,7 +252,6 @@ def test_a_second_bridge_with_the_same_id_ends_the_first_one_with_a_reason(
     mosquitto.wait_for(online(workbench, "Thermometer"))
 
 
-@pytest.mark.slow
 def test_a_device_that_says_goodbye_is_offline_then_cleared_and_back_when_it_is_back(
     mosquitto: Mosquitto, loop: Loop, bridge: Begin, tmp_path: Path
 ) -> None:

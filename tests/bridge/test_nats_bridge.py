@@ -26,6 +26,8 @@ from propchange.bridge.nats_settings import NatsSettings
 from propchange.core.limits import DEFAULT_LIMITS
 from tests.bridge.nats_servers import SERVERS, NatsServer, nats_server
 
+pytestmark = pytest.mark.slow  # each starts a broker
+
 
 class Counting(Service, type="urn:example-org:service:Counting:1"):
     number = StateVariable("ui4", initial=0)

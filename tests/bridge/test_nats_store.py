@@ -17,6 +17,8 @@ from propchange.bridge.shared_state import DUPLICATE
 from propchange.bridge.store import Ask, Operation, Outcome, Place
 from tests.bridge.nats_servers import SERVERS, NatsServer, nats_server
 
+pytestmark = pytest.mark.slow  # each starts a broker
+
 LIMITS = CollectorLimits(lease_seconds=1.0)
 
 
