@@ -96,7 +96,7 @@ NOT_FAST := tests/interop tests/recovery tests/compat tests/hostile tests/benchm
 fast: $(DEV_STAMP) ## the tests of the rooms, but the slow ones
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
 
-check: lint types layers fast ## before each commit; under a minute
+check: lint types layers fast ## before each commit; two minutes or three
 
 # Each room's own tests cover its every line and branch: tests of other rooms do not count.
 coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http

@@ -20,12 +20,12 @@ from tests.asyncio.announcing import Announcer
 from tests.bridge.conftest import Mosquitto, RunningBridge, Workbench, free_port
 from tests.cli.conftest import PATIENCE, Loop, Thermometer
 
+pytestmark = pytest.mark.slow  # each starts a broker
+
 Begin = Callable[..., RunningBridge]
 DEVICE = """
 import asyncio, sys
 from propchange import Device, Service, StateVariable, host
-
-pytestmark = pytest.mark.slow  # each starts a broker
 
 class Lamp(Service, type="urn:example-org:service:Lamp:1"):
     on = StateVariable("boolean", initial=False)
