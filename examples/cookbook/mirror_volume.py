@@ -1,4 +1,4 @@
-"""Give a renderer the volume of another one, whoever turns it.
+"""Set a renderer to the volume of another one, each time that one changes.
 
 usage: python mirror_volume.py LEADER FOLLOWER
 
