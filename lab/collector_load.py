@@ -97,7 +97,8 @@ def _measure(subscriptions: int, per_second: float, folder: Path) -> None:
             command = [sys.executable, "-m", "lab.collector_load", "collect", url]
             collector = subprocess.Popen([*command, *urls])
             try:
-                asyncio.run(_figures(publisher, collector.pid, url, devices * SERVICES, began))
+                due = devices * SERVICES, per_second
+                asyncio.run(_figures(publisher, collector.pid, url, due=due, began=began))
             finally:
                 collector.kill()
                 collector.wait()
@@ -106,8 +107,9 @@ def _measure(subscriptions: int, per_second: float, folder: Path) -> None:
 
 
 async def _figures(
-    publisher: Program, pid: int, url: str, subscriptions: int, began: float
+    publisher: Program, pid: int, url: str, *, due: tuple[int, float], began: float
 ) -> None:
+    subscriptions, per_second = due
     client = await nats.connect(url)
     while True:
         try:
@@ -132,11 +134,12 @@ async def _figures(
     after, cpu = await _stream(client, "propchange"), _processor_seconds(pid) - cpu
     seconds = time.monotonic() - at
     resident = _resident_mb(pid)
+    written = max(after - before, 1)
     print(
         f"{subscriptions:>7,} subscriptions: all after {started:5.1f} s, "
-        f"{(after - before) / seconds:7,.0f} events/s written, "
-        f"{resident:5.0f} MB, {100 * cpu / seconds:3.0f} % of a core under load, "
-        f"{100 * idle:2.0f} % at rest",
+        f"{written / seconds:7,.0f} of {subscriptions * per_second:7,.0f} events/s written, "
+        f"{resident:5.0f} MB, {100 * cpu / seconds:3.0f} % of a core under load "
+        f"({1e6 * cpu / written:4.0f} µs an event), {100 * idle:2.0f} % at rest",
         flush=True,
     )
     await client.close()
@@ -279,7 +282,7 @@ def main() -> None:
     if what == "collect":
         uvloop.run(_collect(counts[0], counts[1:]))
     if what == "measure":
-        for each in counts or ("1000:1", "1000:10", "5000:0.2", "10000:0.1"):
+        for each in counts or ("1000:1", "1000:5", "5000:0.2", "10000:0.2"):
             count, _, per_second = each.partition(":")
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / "store").mkdir()

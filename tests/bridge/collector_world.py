@@ -203,6 +203,7 @@ class World:
         node = self.nodes[name]
         node.cut = True
         node.collector.store_away()
+        self._fail(node)
 
     def mend(self, name: str) -> None:
         node = self.nodes[name]

@@ -129,6 +129,8 @@ class Claim(Record):
     taken: int = 0
     """The term that was reported as taken; 0: it was not, or is dropped."""
     waits_for_lease: bool = False
+    free_since: float | None = None
+    """Since when no living collector has it; None: one has it, or that is not known."""
     cleans: bool = False
     """This collector has released it because the device has gone. It deletes it later."""
     releases: str = ""
@@ -395,6 +397,8 @@ class Claims:
         if state is ClaimState.UNSURE:
             self._plan(claim, now)
             return
+        if state is not ClaimState.FREE:
+            claim.free_since = None
         if state is ClaimState.OURS:
             if not claim.taken and not claim.leaving:
                 claim.releases, claim.unreachable = "", False
@@ -412,7 +416,11 @@ class Claims:
             later = self._limits.forget_seconds if claim.cleans else 0.0
             self._plan(claim, now + later)
         elif state is ClaimState.FREE:
-            self._plan(claim, max(now + self._turn(claim), self._not_before(claim)))
+            # From when it became free: whatever is heard meanwhile, the turn comes.
+            if claim.free_since is None:
+                claim.free_since = now
+            turn = max(claim.free_since + self._turn(claim), now)
+            self._plan(claim, max(turn, self._not_before(claim)))
         elif claim.value.offered == self._lease.value.session and now >= claim.given_up_until:
             self._plan(claim, now)
         else:

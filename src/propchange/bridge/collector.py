@@ -21,7 +21,7 @@ from propchange.bridge.shared_state import (
     WaitingTotals,
     characters_of,
 )
-from propchange.bridge.store import Answer, Operation, Place
+from propchange.bridge.store import Answer, Operation, Outcome, Place
 from propchange.bridge.unowned import UnownedStates
 
 
@@ -139,6 +139,7 @@ class Collector:
         # A server that was killed may have lost what it had answered: the states are written again.
         # This also finds out which devices another collector has taken over.
         self._write_states()
+        self.neighbours.store_answers(now)
         self.neighbours.store_back(now)
         self.unowned.look_at(now + self.limits.lease_seconds + self.limits.unowned_seconds)
 
@@ -149,6 +150,7 @@ class Collector:
 
     def lease_seen(self, collector: str, revision: int, value: bytes, now: float) -> None:
         """A lease as the store shows it; revision 0 or no value: there is none."""
+        self.neighbours.store_answers(now)
         self._died(self.neighbours.heard(collector, revision, value, now), now)
 
     def _died(self, sessions: set[str], now: float) -> None:
@@ -222,6 +224,8 @@ class Collector:
         elif operation.place is Place.CLAIMS:
             self.claims.answered(operation, answer, now)
         elif operation.place is Place.LEASES:
+            if answer.outcome in (Outcome.DONE, Outcome.CONFLICT):
+                self.neighbours.store_answers(now)
             if operation.key == self.name:
                 lapses = self.lease.lapses
                 self.lease.answered(operation, answer, now)

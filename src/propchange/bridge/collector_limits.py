@@ -27,7 +27,12 @@ class CollectorLimits(Record):
     """Seconds before an operation without an answer is tried again. Bounds the requests to a store
     that is starting."""
 
-    rank_seconds: float = 0.4
+    excuse_seconds: float = 1.5
+    """Seconds that a collector has at least to renew its lease when the store answers again. Each
+    of them connects within a second. One that was not silent before has more: the rest of its
+    lease."""
+
+    rank_seconds: float = 0.25
     """Seconds that each rank waits longer than the one before it to claim a device, so that the
     collector that should own it is first. A claim in the store takes a few milliseconds."""
 

@@ -2,6 +2,10 @@
 
 A collector creates its lease, and renews it by its revision. The store forgets a lease that is not
 renewed. There is one lease for each collector, not for each device: see :mod:`.claims`.
+
+A collector that is silent for the duration of a lease has died. Only the seconds in which the store
+answers count: nobody can renew a lease in a store that is away, and a collector that died before
+the store was away need not be waited for a second time.
 """
 
 from __future__ import annotations
@@ -201,7 +205,8 @@ class Neighbour(Record):
 
 class Neighbours:
     """The collectors that live. A collector whose lease was not written for its duration is looked
-    up in the store: it has died if the store has forgotten the lease."""
+    up in the store: it has died if the store has forgotten the lease. Call :meth:`store_answers`
+    before each lease is given to it."""
 
     def __init__(self, own: str, limits: CollectorLimits) -> None:
         self.living: dict[str, Neighbour] = {}
@@ -209,6 +214,8 @@ class Neighbours:
         self._own = own
         self._limits = limits
         self._trusted_from = 0.0
+        # When the store last said something about leases. Our own is renewed more often than that.
+        self._answered_at = 0.0
         # Owners of claims that were never heard of, by collector: they are looked up.
         self._doubtful: dict[str, set[str]] = {}
         self._looked_up: set[str] = set()
@@ -227,14 +234,30 @@ class Neighbours:
                 died.add(known.value.session)
                 del self.living[collector]
             return died
+        if known is not None and not died and revision <= known.revision:
+            return died  # a watch that begins again shows it again
         since = now if known is None or died else known.since
         self.living[collector] = Neighbour(said, since, now, revision)
         self.deadline = min(self.deadline, now + self._limits.lease_seconds)
         return died
 
+    def store_answers(self, now: float) -> None:
+        """The store says something about leases. If it has said nothing for long, leases may have
+        run out meanwhile: that time does not count, and their collectors get the time to write them
+        again."""
+        limits, last = self._limits, self._answered_at
+        self._answered_at = now
+        if now - last <= 2 * limits.lease_seconds / limits.renewals:
+            return
+        for each in self.living.values():
+            left = limits.lease_seconds - max(last - each.heard_at, 0.0)
+            due = now + max(left, limits.excuse_seconds)
+            each.heard_at = max(each.heard_at, due - limits.lease_seconds)
+            self.deadline = min(self.deadline, due)
+
     def store_back(self, now: float) -> None:
-        """The store was away, and leases have run out meanwhile. Their collectors get the time to
-        write them again."""
+        """The store was away. The owners that are found in claims, and were not heard of before,
+        get the time to write their leases again."""
         self._trusted_from = now + self._limits.lease_seconds
         self.deadline = min(self.deadline, self._trusted_from)
 
@@ -244,7 +267,7 @@ class Neighbours:
             return
         self.deadline = NEVER
         for collector, each in self.living.items():
-            due = max(each.heard_at + self._limits.lease_seconds, self._trusted_from)
+            due = each.heard_at + self._limits.lease_seconds
             if each.asked:
                 continue
             if now < due:
@@ -267,6 +290,11 @@ class Neighbours:
         done = answer.outcome is Outcome.DONE
         if known is not None:
             known.asked = False
+            due = known.heard_at + self._limits.lease_seconds
+            if done and not answer.revision and now < due:
+                # The store was silent between the question and the answer.
+                self.deadline = min(self.deadline, due)
+                return set()
             if not done or (answer.revision and answer.revision == known.revision):
                 # No answer, or the store still has it as it was, and it runs out soon.
                 known.heard_at = retry_at - self._limits.lease_seconds

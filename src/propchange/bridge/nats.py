@@ -8,6 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from propchange.bridge.claims import Dropped, Forgotten, Taken
@@ -25,7 +26,7 @@ from propchange.bridge.payloads import (
 )
 from propchange.bridge.service_state import GONE
 from propchange.bridge.service_watching import ServiceWatching
-from propchange.bridge.store import Operation, Place
+from propchange.bridge.store import Answer, Operation, Outcome, Place
 from propchange.bridge.unowned import UNOWNED
 from propchange.core.subscriber.events import Event, Status
 from propchange.driver.reporting import LineRate
@@ -97,6 +98,8 @@ class NatsOutput:
         self._opening: deque[tuple[_Device, str, BridgedService]] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        # What waits for an answer of the store.
+        self._asking: set[asyncio.Task[Any]] = set()
         self._lapses = 0
         self._ending = False
 
@@ -243,6 +246,9 @@ class NatsOutput:
 
     def _away(self) -> None:
         self.collector.store_away()
+        # The server that is gone answers none of these: they are asked again when it is back.
+        for task in self._asking:
+            task.cancel()
 
     def _back(self) -> None:
         self.collector.store_back(self._now())
@@ -275,7 +281,9 @@ class NatsOutput:
         self._wake.clear()
         self._act()
         for operation in self.collector.operations(self._now()):
-            self._start(self._perform(operation))
+            asking = self._start(self._store.perform(operation))
+            self._asking.add(asking)
+            asking.add_done_callback(partial(self._answered, operation))
         self._check_lease()
         if self._opening:
             for _ in range(min(_OPENED_AT_ONCE, len(self._opening))):
@@ -290,8 +298,10 @@ class NatsOutput:
             async with asyncio.timeout(None if wait == float("inf") else wait):
                 await self._wake.wait()
 
-    async def _perform(self, operation: Operation) -> None:
-        answer = await self._store.perform(operation)
+    def _answered(self, operation: Operation, asking: asyncio.Task[Answer]) -> None:
+        self._asking.discard(asking)
+        lost = asking.cancelled()
+        answer = Answer(Outcome.UNKNOWN) if lost else asking.result()
         self.collector.answered(operation, answer, self._now())
         self._wake.set()
 
@@ -327,10 +337,11 @@ class NatsOutput:
             task.cancel()
         await self._store.close()
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
