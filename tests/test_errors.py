@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import inspect
 import pickle
 import re
+from pathlib import Path
 
 import pytest
 
@@ -99,3 +101,18 @@ def test_an_action_error_can_be_copied_and_pickled() -> None:
 def test_the_code_of_an_action_error_is_an_int(code: object) -> None:
     with pytest.raises(TypeError, match="is an int such as 701"):
         errors.ActionError(code)  # type: ignore[arg-type]  # the error is the point
+
+
+def test_an_error_of_a_task_reaches_its_caller_as_itself_on_each_python() -> None:
+    """Python 3.11.3 and earlier, as in Debian 12, make an ExceptionGroup of what is raised inside
+    of ``except*``. The command would then print a traceback instead of its line."""
+    inside = [
+        f"{path.name}:{statement.lineno}"
+        for path in Path(inspect.getfile(errors)).parent.rglob("*.py")
+        for tried in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(tried, ast.TryStar)
+        for handler in tried.handlers
+        for statement in ast.walk(handler)
+        if isinstance(statement, ast.Raise)
+    ]
+    assert inside == []

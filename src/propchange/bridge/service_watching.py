@@ -67,12 +67,16 @@ class ServiceWatching:
 
     async def run(self) -> None:
         """Watch, and run the output, until cancelled. Raises what the output raises."""
+        failed: Exception | None = None
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._group.create_task(self._output.run())
                 self._group.create_task(self.watching.watch())
         except* PropchangeError as errors:
-            raise errors.exceptions[0] from None
+            failed = errors.exceptions[0]
+        # Python before 3.11.4 makes a group of what is raised inside of ``except*``.
+        if failed is not None:
+            raise failed
 
     # --- what the watching calls ---
 

@@ -155,12 +155,16 @@ class EventPrinter:
         await self._writer.run(self._run_all(works), seconds)
 
     async def _run_all(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        failed: Exception | None = None
         try:
             async with asyncio.TaskGroup() as self._group:
                 for work in works:
                     self.start(work)
         except* (PropchangeError, CommandFailed) as errors:
-            raise errors.exceptions[0] from None
+            failed = errors.exceptions[0]
+        # Python before 3.11.4 makes a group of what is raised inside of ``except*``.
+        if failed is not None:
+            raise failed
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the printing, until it ends or the printing does."""
