@@ -82,3 +82,17 @@ def test_the_help_of_a_class_has_no_internals(public: str) -> None:
     assert private == []
     assert not [line for line in lines if "For :class:`." in line]
     assert sum("16384" in line for line in lines) <= 1
+
+
+@pytest.mark.parametrize("service", [propchange.Service, propchange.twisted.Service])
+def test_the_help_of_a_service_has_what_a_program_calls(service: Any) -> None:
+    """Not what a host calls to publish it."""
+    called = {name for name in dir(service) if not name.startswith("_")}
+    own = set() if service is propchange.Service else {
+        *("close", "drained", "id", "listen", "resource", "subscribed", "subscriptions")
+    }  # fmt: skip
+    assert called - own == {
+        *("actions", "add_instance", "batch", "evented", "from_scpd", "hosted", "instance"),
+        *("instances", "missing_actions", "on_action", "remove_instance", "scpd", "service_id"),
+        *("service_type", "values", "variables"),
+    }

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from propchange import Service, StateVariable
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import (
@@ -276,3 +277,43 @@ def test_addresses_policies_and_jitter_are_the_tests_own() -> None:
     assert link.subscriber.next_deadline() == 45.0
     (subscription,) = link.publisher.subscriptions
     assert subscription.routes[0].address.uda == "2.0"
+
+
+class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
+    temperature = StateVariable("r4", initial=20.0)
+    target = StateVariable("r4", initial=20.0, minimum_interval=10)
+    alarm = StateVariable("boolean")
+
+
+def test_a_service_on_a_link_sends_its_assignments_as_events() -> None:
+    link, thermometer = Link(), Thermometer()
+    link.add_service("/evt", thermometer)
+    record = link.subscribe("/evt")
+    link.run(1)
+    with thermometer.batch():
+        thermometer.temperature = 31.0
+        thermometer.alarm = True
+    for target in (21.0, 22.0, 23.0):  # moderated, as when it is hosted
+        thermometer.target = target
+    link.run(20)
+    assert [dict(event.changes) for event in link.events(record)] == [
+        {"Temperature": "20.0", "Target": "20.0", "Alarm": "0"},
+        {"Temperature": "31.0", "Alarm": "1"},
+        {"Target": "21.0"},
+        {"Target": "23.0"},
+    ]
+    link.restart_publisher()
+    link.run(2_000)
+    assert record.values == {"Temperature": "31.0", "Target": "23.0", "Alarm": "1"}
+
+
+def test_a_batch_that_is_open_over_a_run_of_the_link_is_undone() -> None:
+    link, thermometer = Link(), Thermometer()
+    link.add_service("/evt", thermometer)
+    batch = thermometer.batch()
+    batch.__enter__()
+    thermometer.alarm = True
+    link.run(1)
+    assert not thermometer.alarm
+    with pytest.raises(RuntimeError):
+        batch.__exit__(None, None, None)

@@ -6,10 +6,7 @@ The first test calls the service. The others connect it to a subscriber over a s
 whose faults and clock the test sets.
 """
 
-from collections.abc import Callable
-
 from propchange import Service, StateVariable, action
-from propchange.core import EventedVariable
 from propchange.testing import DELIVER, REFUSED, Link
 
 PATH = "/Thermostat"
@@ -26,24 +23,6 @@ class Thermostat(Service, type="urn:example-org:service:Thermostat:1"):
             self.heating = new_target > 20
 
 
-class OverLink:
-    """Gives the changes of a service to a Link, in the place of a host."""
-
-    def __init__(self, link: Link, service: Service) -> None:
-        self.link = link
-        texts = service.initial_texts()
-        link.add_service(PATH, {name: EventedVariable(texts[name]) for name in service.evented})
-        service.attach(self)
-
-    def check_caller(self) -> None: ...
-
-    def publish(self, changes: dict[str, str]) -> None:
-        self.link.update(PATH, changes)
-
-    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
-        return lambda: None
-
-
 def test_the_action_heats_above_twenty_degrees() -> None:
     thermostat = Thermostat()
     thermostat.set_target(21.5)
@@ -52,7 +31,7 @@ def test_the_action_heats_above_twenty_degrees() -> None:
 
 def test_a_change_of_both_is_one_event() -> None:
     link, thermostat = Link(), Thermostat()
-    OverLink(link, thermostat)
+    link.add_service(PATH, thermostat)
     record = link.subscribe(PATH)
     link.run(1)
     thermostat.set_target(21.5)
@@ -64,7 +43,7 @@ def test_a_change_of_both_is_one_event() -> None:
 
 def test_the_subscriber_has_the_last_value_after_an_hour_without_a_network() -> None:
     link, thermostat = Link(), Thermostat()
-    OverLink(link, thermostat)
+    link.add_service(PATH, thermostat)
     record = link.subscribe(PATH)
     link.run(1)
     link.fate = lambda message: REFUSED

@@ -18,13 +18,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from time import monotonic
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from propchange.core.publisher.stats import ENDS, FAILURES
 from propchange.core.subscriber.events import Cause, Status
 from propchange.core.subscriber.stats import FAILED_ATTEMPTS
 from propchange.driver.control_point_view import ControlPointView
 from propchange.driver.hosted_device import HostedDeviceView
+from propchange.driver.reading import Reading
 from propchange.errors import TimedOut
 
 try:
@@ -55,6 +56,19 @@ class Family(NamedTuple):
     label: str = ""
     keys: tuple[object, ...] = ()
     joined: Callable[[float, float], float] = float.__add__
+
+
+@runtime_checkable
+class NumberSource(Protocol):
+    """An object that :func:`collector` takes beside control points and hosted devices."""
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The metrics that it has numbers of."""
+
+    def read_numbers(self) -> Reading[object] | None:
+        """Begin to read the present numbers; any thread may call it. The result has an attribute
+        for the ``field`` of each of the families. None: there are no numbers yet."""
 
 
 _OPEN = tuple(status for status in Status if status is not Status.CLOSED)
@@ -215,11 +229,12 @@ def collector(*of: Any, labels: Labels | None = None, timeout: float = 2.0) -> C
 
 
 class _Group(NamedTuple):
-    """The objects whose numbers are added up, and their labels."""
+    """The objects whose numbers are added up, as functions that begin to read them, and their
+    labels."""
 
     families: tuple[Family, ...]
     labels: tuple[tuple[str, str], ...]
-    objects: list[Any]
+    read: list[Callable[[], Reading[object] | None]]
 
 
 class _Collector(Collector):
@@ -228,14 +243,14 @@ class _Collector(Collector):
         groups: dict[tuple[object, ...], _Group] = {}
         names: dict[int, tuple[str, ...]] = {}
         for each in of:
-            families = _families(each)
+            families, read = _source(each)
             own = tuple(sorted(labels(each).items()))
             _check_labels(own, families)
             if names.setdefault(id(families), tuple(name for name, _ in own)) != tuple(
                 name for name, _ in own
             ):
                 raise ValueError(f"labels gives {each!r} other names than the objects before it")
-            groups.setdefault((id(families), own), _Group(families, own, [])).objects.append(each)
+            groups.setdefault((id(families), own), _Group(families, own, [])).read.append(read)
         self._groups = tuple(groups.values())
 
     def describe(self) -> Iterator[Metric]:
@@ -257,7 +272,7 @@ class _Collector(Collector):
         until = monotonic() + self._timeout
         metrics, silent = self._empty(), 0
         # Each loop is asked before one is waited for: one that is blocked delays no other.
-        begun = [(group, [each._read_stats() for each in group.objects]) for group in self._groups]
+        begun = [(group, [read() for read in group.read]) for group in self._groups]
         for group, readings in begun:
             numbers: dict[Family, dict[str, float]] = {}
             late = 0
@@ -278,14 +293,14 @@ class _Collector(Collector):
         return iter(metrics.values())
 
 
-def _families(of: object) -> tuple[Family, ...]:
+def _source(of: object) -> tuple[tuple[Family, ...], Callable[[], Reading[object] | None]]:
+    """The metrics of an object, and what begins to read its numbers."""
     if isinstance(of, ControlPointView):
-        return CONTROL_POINT
+        return CONTROL_POINT, of._read_stats
     if isinstance(of, HostedDeviceView):
-        return HOST
-    families: tuple[Family, ...] | None = getattr(of, "_metrics", None)  # of a bridge
-    if families is not None:
-        return families
+        return HOST, of._read_stats
+    if isinstance(of, NumberSource):
+        return of.families, of.read_numbers
     raise TypeError(f"a control point or a hosted device has numbers, not {of!r}")
 
 

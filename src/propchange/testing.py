@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_interface, ip_network
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.local_addresses import LocalAddress, OnLink
@@ -31,7 +31,7 @@ from propchange.core.multicast.publication import MulticastPolicy
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
-from propchange.core.publisher.records import EventedVariable
+from propchange.core.publisher.records import EventedVariable, evented_variable
 from propchange.core.record import Record
 from propchange.core.subscriber.events import Event, StatusChange
 from propchange.core.subscriber.judge import SubscriberPolicy
@@ -44,6 +44,7 @@ from propchange.core.subscriber.requests import (
     RequestKind,
     authority_and_target,
 )
+from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import Delivery, DeliveryFailure, Endpoint, Request, Response
 from propchange.http import (
     RequestParser,
@@ -84,6 +85,32 @@ SILENT = Fate((), told=False)
 """The message is lost, and the sender gets no sign of it."""
 
 
+class LinkedService(Protocol):
+    """What a :class:`Link` needs of a :class:`propchange.Service`."""
+
+    @property
+    def variables(self) -> Mapping[str, StateVariable[Any]]: ...
+
+    def _initial_texts(self) -> dict[str, str]: ...
+
+    def _attach_sink(self, sink: _ServiceSink, /) -> None: ...
+
+
+_Declared = Callable[[], Mapping[str, EventedVariable]]
+
+
+def _same(variables: Mapping[str, EventedVariable]) -> Mapping[str, EventedVariable]:
+    return variables
+
+
+def _evented_variables(service: LinkedService, multicast: bool) -> Mapping[str, EventedVariable]:
+    texts = service._initial_texts()
+    return {
+        name: evented_variable(service.variables[name], text, multicast=multicast)
+        for name, text in texts.items()
+    }
+
+
 class Link:
     """One publisher, one subscriber, the network between them and the time ``now``, in seconds.
 
@@ -119,7 +146,8 @@ class Link:
         self._multicast = multicast
         self.multicast_from = tuple(multicast_from)
         self.boot_id = 1
-        self._services: dict[str, tuple[Mapping[str, EventedVariable], ServiceIdentity | None]] = {}
+        self._services: dict[str, tuple[_Declared, ServiceIdentity | None]] = {}
+        self._at_next_turn: list[Callable[[], None]] = []
         self._sids = (f"uuid:{number:08d}" for number in itertools.count(1))
         tokens = (f"path-{number}" for number in itertools.count(1))
         self.subscriber = SubscriberProtocol(
@@ -160,12 +188,20 @@ class Link:
     def add_service(
         self,
         path: str,
-        variables: Mapping[str, EventedVariable],
+        service: Mapping[str, EventedVariable] | LinkedService,
         identity: ServiceIdentity | None = None,
     ) -> None:
-        """As :meth:`PublisherProtocol.add_service`."""
-        self._services[path] = (variables, identity)
-        self.publisher.add_service(path, variables, identity)
+        """Publish ``service`` at the event URL ``path``: the variables by name, as
+        :meth:`PublisherProtocol.add_service`, or a :class:`propchange.Service`. An assignment to
+        a variable of that is an event then, as if it was hosted. It has no action URL: a test calls
+        its methods."""
+        if isinstance(service, Mapping):
+            declared: _Declared = partial(_same, service)
+        else:
+            declared = partial(_evented_variables, service, identity is not None)
+            service._attach_sink(_ServiceSink(self, path))
+        self._services[path] = (declared, identity)
+        self.publisher.add_service(path, declared(), identity)
 
     def url(self, path: str) -> str:
         """The event URL of the service at ``path``."""
@@ -189,10 +225,11 @@ class Link:
         self._drain()
 
     def restart_publisher(self) -> None:
-        """Restart the device: its services have their first values again, and no subscription."""
+        """Restart the device: it has no subscription, and its services have their first values
+        again. A :class:`propchange.Service` has the values that it has now."""
         self.publisher = self._new_publisher()
-        for path, (variables, identity) in self._services.items():
-            self.publisher.add_service(path, variables, identity)
+        for path, (declared, identity) in self._services.items():
+            self.publisher.add_service(path, declared(), identity)
 
     def move_publisher(self, endpoint: Endpoint) -> None:
         """Restart the device at another address or port."""
@@ -221,6 +258,9 @@ class Link:
     def run(self, seconds: float) -> None:
         """Advance the clock by ``seconds``. All that is due meanwhile happens, in order."""
         end = self.now + seconds
+        turn, self._at_next_turn = self._at_next_turn, []
+        for callback in turn:
+            callback()
         # A test may have called one of the protocols directly.
         self._drain()
         while (due := self._next_due()) is not None and due <= end:
@@ -406,6 +446,31 @@ _WORDS = {
     Failure.SHORTAGE: "no file descriptor is left",
     Failure.DESCRIPTION: "no description",
 }
+
+
+class _ServiceSink:
+    """Gives the assignments to a service to a :class:`Link`."""
+
+    def __init__(self, link: Link, path: str) -> None:
+        self._link = link
+        self._path = path
+
+    def check_caller(self) -> None:
+        """A test has one thread."""
+
+    def publish(self, changes: dict[str, str]) -> None:
+        self._link.update(self._path, changes)
+
+    def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
+        # The turn of the loop is what a test does between two runs.
+        turn = self._link._at_next_turn
+        turn.append(callback)
+        return partial(_remove, turn, callback)
+
+
+def _remove(turn: list[Callable[[], None]], callback: Callable[[], None]) -> None:
+    if callback in turn:
+        turn.remove(callback)
 
 
 def _parse_request(data: bytes, peer: Endpoint, local: Endpoint, limits: Limits) -> Request:

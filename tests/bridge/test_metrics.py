@@ -107,7 +107,7 @@ def test_collectors_count_the_devices_that_they_own_take_and_lose() -> None:
     world.run(5)
 
     def stats(name: str) -> Any:
-        return nats_numbers(world.nodes[name].collector)._read(world.now)
+        return nats_numbers(world.nodes[name].collector).read(world.now)
 
     both = stats("a"), stats("b")
     assert sum(each.owned for each in both) == 4

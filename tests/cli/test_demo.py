@@ -118,15 +118,15 @@ def test_everything_moves_and_stays_within_its_range(seed: int) -> None:
 
 def test_what_a_control_point_has_done_stays() -> None:
     player = Player()
-    player.invoke("Pause", {"InstanceID": 0})
+    player._invoke_action("Pause", {"InstanceID": 0})
     before = dict(player.values)
     for _ in range(20):
         player.step(random.Random(1))
     assert player.values == before
-    player.invoke(
+    player._invoke_action(
         "SetAVTransportURI", {"InstanceID": 0, "CurrentURI": "http://a", "CurrentURIMetaData": "b"}
     )
-    player.invoke("Play", {"InstanceID": 0, "Speed": "1"})
+    player._invoke_action("Play", {"InstanceID": 0, "Speed": "1"})
     for _ in range(20):
         player.step(random.Random(1))
     assert (player.current_track, player.current_track_uri) == (1, "http://a")

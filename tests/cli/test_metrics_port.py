@@ -102,10 +102,10 @@ main()
 
 async def test_only_a_get_is_answered_and_a_flood_of_scrapes_costs_one_reading() -> None:
     class Source:
-        _metrics = ()
+        families = ()
         readings = 0
 
-        def _read_stats(self) -> None:
+        def read_numbers(self) -> None:
             self.readings += 1
 
     source = Source()

@@ -156,7 +156,7 @@ def test_an_argument_may_have_another_name_on_the_wire() -> None:
         ("out", "A_ARG_TYPE_ObjectID", "A_ARG_TYPE_ObjectID"),
     ]
     assert [each.retval for each in found.arguments] == [False, True]
-    assert Directory().invoke("X_Browse", {"ObjectID": "0"}) == "0"
+    assert Directory()._invoke_action("X_Browse", {"ObjectID": "0"}) == "0"
 
 
 def declare(**attributes: Any) -> type[Service]:
@@ -363,7 +363,7 @@ def test_a_subclass_inherits_name_arguments_and_out_arguments() -> None:
             return {"NowDoor": wanted, "NowTemperature": 7}
 
     assert Quiet.move_door.action == Oven.move_door.action
-    assert Quiet().invoke("MoveDoor", {"Wanted": "open"})["NowTemperature"] == 7
+    assert Quiet()._invoke_action("MoveDoor", {"Wanted": "open"})["NowTemperature"] == 7
 
 
 def test_a_subclass_that_replaces_a_variable_has_its_range_in_the_actions() -> None:
@@ -407,7 +407,7 @@ def test_an_action_may_be_implemented_by_a_method_of_another_name() -> None:
             self.volume = desired_volume
 
     loud = Loud()
-    loud.invoke("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 4})
+    loud._invoke_action("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 4})
     assert loud.volume == 4
     assert loud.missing_actions() == ()
 
@@ -422,7 +422,7 @@ def test_an_action_of_a_mixin_is_one_of_the_service() -> None:
         pass
 
     stopping = Stopping()
-    stopping.invoke("Next", {"InstanceID": 0})
+    stopping._invoke_action("Next", {"InstanceID": 0})
     assert stopping.stopped == 0
     assert "Next" in stopping.actions
 
@@ -441,7 +441,7 @@ def test_a_method_may_be_wrapped() -> None:
             self.volume = desired_volume
 
     wrapped = Wrapped()
-    wrapped.invoke("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 9})
+    wrapped._invoke_action("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 9})
     assert wrapped.volume == 9
 
 
@@ -511,7 +511,7 @@ def test_a_service_that_answers_every_post_itself_lacks_nothing() -> None:
 @pytest.mark.parametrize(("name", "code"), [("Stop", 401), ("Next", 602), ("SetVolume", 602)])
 def test_an_action_without_a_method_has_the_error_code_of_uda(name: str, code: int) -> None:
     renderer = Renderer()
-    for attempt in (renderer._find_action, lambda name: renderer.invoke(name, {})):
+    for attempt in (renderer._find_action, lambda name: renderer._invoke_action(name, {})):
         with pytest.raises(ActionError) as caught:
             attempt(name)
         assert caught.value.code == code
@@ -523,13 +523,13 @@ def test_an_action_without_a_method_has_the_error_code_of_uda(name: str, code: i
 
 def test_an_action_is_run_with_its_arguments_as_keywords() -> None:
     oven = Oven()
-    assert oven.invoke("MoveDoor", {"Wanted": "closed"}) == {
+    assert oven._invoke_action("MoveDoor", {"Wanted": "closed"}) == {
         "NowDoor": "closed",
         "NowTemperature": 0,
     }
     with pytest.raises(ActionError, match="701: The door is there already"):
-        oven.invoke("MoveDoor", {"Wanted": "closed"})
-    result = oven.invoke("SetTemperature", {"Temperature": 180})
+        oven._invoke_action("MoveDoor", {"Wanted": "closed"})
+    result = oven._invoke_action("SetTemperature", {"Temperature": 180})
     assert asyncio.run(as_coroutine(result)) == 180
 
 
@@ -583,17 +583,20 @@ def test_the_values_answer_a_declared_action() -> None:
     player.add_instance(2)["Track"] = "two"
     player.track = "one"
     volume = {"InstanceID": 0, "Channel": "Master"}
-    assert player.invoke("GetVolume", volume) == 20
-    assert player.invoke("GetVolume", {"InstanceID": 0, "Channel": "LF"}) == 10
-    assert player.invoke("GetPosition", {"InstanceID": 2}) == {"Track": "two", "Position": "0:00"}
-    assert player.invoke("ListPresets", {}) == "Factory"
+    assert player._invoke_action("GetVolume", volume) == 20
+    assert player._invoke_action("GetVolume", {"InstanceID": 0, "Channel": "LF"}) == 10
+    assert player._invoke_action("GetPosition", {"InstanceID": 2}) == {
+        "Track": "two",
+        "Position": "0:00",
+    }
+    assert player._invoke_action("ListPresets", {}) == "Factory"
     assert asyncio.run(as_coroutine(player.get_volume(0, "LF"))) == 10
     for inputs, code in (
         ({"InstanceID": 1, "Channel": "Master"}, 702),
         ({"InstanceID": 0, "Channel": "RF"}, 703),
     ):
         with pytest.raises(ActionError) as caught:
-            player.invoke("GetVolume", inputs)
+            player._invoke_action("GetVolume", inputs)
         assert caught.value.code == code
 
 
@@ -605,9 +608,9 @@ def test_the_values_of_a_service_without_instances_answer_for_instance_0() -> No
         @action(returns=level, declared="required")
         def get_level(self, instance_id: int) -> int: ...
 
-    assert Plain().invoke("GetLevel", {"InstanceID": 0}) == 3
+    assert Plain()._invoke_action("GetLevel", {"InstanceID": 0}) == 3
     with pytest.raises(ActionError, match="601: there is no instance 1"):
-        Plain().invoke("GetLevel", {"InstanceID": 1})
+        Plain()._invoke_action("GetLevel", {"InstanceID": 1})
 
 
 def test_a_method_may_ask_the_declared_one() -> None:
@@ -641,7 +644,7 @@ def test_a_service_without_actions_has_one_that_answers_with_its_evented_variabl
         ("out", "Temperature", "Temperature"),
         ("out", "Alarm", "Alarm"),
     ]
-    assert thermometer.invoke("GetValues", {}) == {"Temperature": 21.5, "Alarm": False}
+    assert thermometer._invoke_action("GetValues", {}) == {"Temperature": 21.5, "Alarm": False}
     assert b"<actionList><action><name>GetValues</name>" in thermometer.scpd()
     thermometer._check_actions()
 
@@ -651,7 +654,7 @@ def test_the_values_of_a_last_change_are_those_of_instance_0() -> None:
         track = StateVariable("string", initial="one", evented="LastChange")
         volume = StateVariable("ui2", initial=3, evented="LastChange", channel="Master")
 
-    assert Deck().invoke("GetValues", {}) == {"Track": "one", "Volume": 3}
+    assert Deck()._invoke_action("GetValues", {}) == {"Track": "one", "Volume": 3}
 
 
 def test_a_service_that_has_an_action_has_no_further_one() -> None:
@@ -698,9 +701,9 @@ def test_functions_are_actions_of_a_service_made_at_run_time() -> None:
         actions=[set_target, get_target],
     )
     assert list(service.actions) == ["SetTarget", "GetTarget"]
-    service.invoke("SetTarget", {"On": True})
+    service._invoke_action("SetTarget", {"On": True})
     assert calls == [True]
-    assert service.invoke("GetTarget", {}) is True
+    assert service._invoke_action("GetTarget", {}) is True
 
 
 def test_a_function_implements_an_action_that_the_class_declares() -> None:
@@ -711,10 +714,10 @@ def test_a_function_implements_an_action_that_the_class_declares() -> None:
 
     renderer = Renderer(actions={"SetVolume": set_volume, "Next": action(lambda **given: given)})
     renderer._check_actions()
-    renderer.invoke("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 4})
+    renderer._invoke_action("SetVolume", {"InstanceID": 0, "Channel": "Master", "DesiredVolume": 4})
     renderer.set_volume(0, "Master", desired_volume=5)
     assert volumes == [4, 5]
-    assert renderer.invoke("Next", {"InstanceID": 0}) == {"InstanceID": 0}
+    assert renderer._invoke_action("Next", {"InstanceID": 0}) == {"InstanceID": 0}
 
 
 @pytest.mark.parametrize(
@@ -782,7 +785,7 @@ def test_functions_implement_the_actions_of_a_service_description() -> None:
     )
     assert service.scpd() == SCPD
     assert list(service.actions) == ["SetLoad", "GetLoad"]
-    service.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    service._invoke_action("SetLoad", {"newLoadlevel": 3, "Time": 4})
     assert calls == [(3, 4)]
     with pytest.raises(ActionError, match="602"):
         service._find_action("GetLoad")
@@ -793,8 +796,8 @@ def test_functions_implement_the_actions_of_a_service_description() -> None:
 
 def test_methods_implement_the_actions_of_a_service_description() -> None:
     plug = Plug.from_scpd(SCPD)
-    plug.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
-    assert asyncio.run(as_coroutine(plug.invoke("GetLoad", {}))) == 7
+    plug._invoke_action("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    assert asyncio.run(as_coroutine(plug._invoke_action("GetLoad", {}))) == 7
     plug.set_load(1, 1)
     assert asyncio.run(as_coroutine(plug.read())) == 2
 
@@ -811,17 +814,17 @@ def test_a_class_without_variables_may_get_them_at_run_time() -> None:
             self["Level"] = level
 
     made = Level(variables=[StateVariable("ui1", name="Level")])
-    made.invoke("SetLevel", {"Level": 3})
+    made._invoke_action("SetLevel", {"Level": 3})
     assert made["Level"] == 3
 
 
 def test_a_function_may_take_all_arguments_by_name() -> None:
     service = Service.from_scpd(SCPD, type=TYPE, actions={"SetLoad": lambda **given: given})
     inputs = {"newLoadlevel": 3, "Time": 4}
-    assert service.invoke("SetLoad", inputs) == inputs
+    assert service._invoke_action("SetLoad", inputs) == inputs
     log: dict[str, object] = {}
     service = Service.from_scpd(SCPD, type=TYPE, actions={"SetLoad": log.update})
-    service.invoke("SetLoad", inputs)
+    service._invoke_action("SetLoad", inputs)
     assert log == inputs
 
 
@@ -833,7 +836,7 @@ def test_a_function_may_say_which_argument_a_parameter_is() -> None:
         return [a, b]
 
     service = Service.from_scpd(SCPD, type=TYPE, actions=[set_load])
-    assert service.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4}) == [3, 4]
+    assert service._invoke_action("SetLoad", {"newLoadlevel": 3, "Time": 4}) == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -884,7 +887,7 @@ def test_a_class_with_variables_of_its_own_implements_a_service_description() ->
         def bounce(self) -> None: ...
 
     own = Own.from_scpd(SCPD)
-    own.invoke("SetLoad", {"newLoadlevel": 3, "Time": 4})
+    own._invoke_action("SetLoad", {"newLoadlevel": 3, "Time": 4})
     assert own.given == (3, 4)
     assert list(own.actions) == ["SetLoad", "GetLoad"]
 

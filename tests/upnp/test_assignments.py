@@ -62,7 +62,7 @@ class Hosted:
         self.assignments = Assignments(self.placed)
         self.sinks = {each: Sink() for each in (self.player, self.radio, self.warm, self.cold)}
         for service, sink in self.sinks.items():
-            service.attach(sink)
+            service._attach_sink(sink)
 
     def apply(self, line: str) -> None:
         self.assignments.apply(line)

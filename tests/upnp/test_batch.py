@@ -23,7 +23,7 @@ class Thermometer(Service, type="urn:example-org:service:Thermometer:1"):
 
 def hosted() -> tuple[Thermometer, Sink]:
     thermometer, turns = Thermometer(), Sink()
-    thermometer.attach(turns)
+    thermometer._attach_sink(turns)
     return thermometer, turns
 
 
@@ -235,7 +235,7 @@ def test_whatever_is_done_a_follower_of_the_events_knows_the_state(
             error = KeyError() if what == "fail" else None
             stack.pop().__exit__(type(error) if error else None, error, None)
         followed = turns.published[-1]["Temperature"] if turns.published else "20.0"
-        assert thermometer.initial_texts()["Temperature"] == followed
+        assert thermometer._initial_texts()["Temperature"] == followed
         assert all(a != b for a, b in zip(turns.published, turns.published[1:], strict=False))
     while stack:
         stack.pop().__exit__(None, None, None)
@@ -370,16 +370,16 @@ def test_an_initial_event_does_not_show_what_an_open_batch_has_assigned() -> Non
     thermometer, _ = hosted()
     with thermometer.batch():
         thermometer.temperature = 30.0
-        assert thermometer.initial_texts() == {"Temperature": "20.0", "Alarm": "0"}
-    assert thermometer.initial_texts() == {"Temperature": "30.0", "Alarm": "0"}
+        assert thermometer._initial_texts() == {"Temperature": "20.0", "Alarm": "0"}
+    assert thermometer._initial_texts() == {"Temperature": "30.0", "Alarm": "0"}
 
 
 def test_a_service_attached_inside_a_batch_gets_the_event_at_its_end() -> None:
     thermometer, turns = Thermometer(), Sink()
     with thermometer.batch():
         thermometer.temperature = 30.0
-        thermometer.attach(turns)
-        assert thermometer.initial_texts()["Temperature"] == "20.0"
+        thermometer._attach_sink(turns)
+        assert thermometer._initial_texts()["Temperature"] == "20.0"
     assert turns.published == [{"Temperature": "30.0"}]
 
 
@@ -387,7 +387,7 @@ def test_a_service_detached_inside_a_batch_keeps_the_values() -> None:
     thermometer, turns = hosted()
     with thermometer.batch():
         thermometer.temperature = 30.0
-        thermometer.detach()
+        thermometer._detach_sink()
     assert thermometer.temperature == 30.0
     assert turns.published == []
     assert turns.waiting == []
@@ -410,7 +410,7 @@ async def test_on_a_real_loop_a_task_started_inside_a_held_batch_is_free_once_it
     None
 ):
     thermometer, sink = Thermometer(), LoopSink()
-    thermometer.attach(sink)
+    thermometer._attach_sink(sink)
     go = asyncio.Event()
 
     async def later() -> None:
@@ -431,7 +431,7 @@ async def test_on_a_real_loop_a_task_started_inside_a_held_batch_is_free_once_it
 
 async def test_a_batch_in_an_async_generator_that_is_closed_elsewhere_raises_nothing_odd() -> None:
     thermometer, sink = Thermometer(), LoopSink()
-    thermometer.attach(sink)
+    thermometer._attach_sink(sink)
 
     async def holding() -> AsyncIterator[None]:
         with thermometer.batch():

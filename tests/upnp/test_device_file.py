@@ -384,10 +384,10 @@ def test_each_variable_of_an_own_service_has_a_set_and_a_get_action_if_wanted() 
     assert (given.name, given.direction) == ("Temperature", "out")
     assert taken.variable is given.variable is oven.variables["Temperature"]
 
-    oven.invoke("SetTemperature", {"Temperature": 200})
-    assert oven["Temperature"] == oven.invoke("GetTemperature", {}) == 200
-    oven.invoke("SetDoor-State", {"Door-State": "open"})
-    assert oven.invoke("GetDoor-State", {}) == "open"
+    oven._invoke_action("SetTemperature", {"Temperature": 200})
+    assert oven["Temperature"] == oven._invoke_action("GetTemperature", {}) == 200
+    oven._invoke_action("SetDoor-State", {"Door-State": "open"})
+    assert oven._invoke_action("GetDoor-State", {}) == "open"
     assert list(only_service(OWN.replace("actions = true", "")).actions) == ["GetValues"]
 
 

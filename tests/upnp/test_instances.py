@@ -36,7 +36,7 @@ def told(text: str) -> list[tuple[int | None, str, str | None, str]]:
 
 def hosted() -> tuple[Rendering, LastChangeSink]:
     rendering, sink = Rendering(), LastChangeSink()
-    rendering.attach(sink)
+    rendering._attach_sink(sink)
     return rendering, sink
 
 
@@ -69,7 +69,7 @@ def test_the_namespace_follows_from_the_type(service_type, namespace) -> None:
     service = Service(
         type=service_type, variables=[StateVariable("i4", name="A", evented="LastChange")]
     )
-    assert parse_lastchange(service.initial_texts()["LastChange"]).namespace == namespace
+    assert parse_lastchange(service._initial_texts()["LastChange"]).namespace == namespace
 
 
 def test_a_declared_last_change_keeps_its_interval_its_namespace_and_its_level() -> None:
@@ -93,7 +93,7 @@ def test_a_declared_last_change_keeps_its_interval_its_namespace_and_its_level()
     assert Loud().variables["LastChange"].multicast is True
     assert Loud().variables["LastChange"].level == "upnp:/info"
 
-    assert parse_lastchange(Unmoderated().initial_texts()["LastChange"]).namespace == RCS
+    assert parse_lastchange(Unmoderated()._initial_texts()["LastChange"]).namespace == RCS
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_a_variable_of_a_vendor_is_told_like_those_of_the_standard() -> None:
         boost = StateVariable("boolean", name="X_Boost", evented="LastChange")
 
     louder, sink = Louder(), LastChangeSink()
-    louder.attach(sink)
+    louder._attach_sink(sink)
     louder.boost = True
     assert sink.take() == [(0, "X_Boost", None, "1")]
-    assert (0, "X_Boost", None, "1") in told(louder.initial_texts()["LastChange"])
+    assert (0, "X_Boost", None, "1") in told(louder._initial_texts()["LastChange"])
 
 
 @pytest.mark.clause("LC-02")
@@ -181,7 +181,7 @@ def test_the_initial_event_is_the_full_state() -> None:
     rendering = Rendering()
     rendering.volume = 11
     rendering.add_instance(2)["Volume", "LF"] = 3
-    texts = rendering.initial_texts()
+    texts = rendering._initial_texts()
     assert texts["Standby"] == "0"
     assert told(texts["LastChange"]) == [
         (0, "Volume", "Master", "11"),
@@ -245,7 +245,7 @@ def test_an_instance_is_told_whole_when_it_is_added_and_empty_when_it_has_gone()
         added["Volume"]
     with pytest.raises(KeyError, match="no instance 7 of Volume"):
         added["Volume"] = 3
-    assert told(rendering.initial_texts()["LastChange"])[-1][0] == 0
+    assert told(rendering._initial_texts()["LastChange"])[-1][0] == 0
 
 
 def test_values_of_instances_are_checked_like_any_other() -> None:
@@ -305,7 +305,7 @@ def test_a_batch_is_one_event_with_all_that_changed() -> None:
         rendering.add_instance(1)["Volume"] = 3
         rendering.preset = "A"
         rendering.preset = ""
-        assert told(rendering.initial_texts()["LastChange"]) == [
+        assert told(rendering._initial_texts()["LastChange"]) == [
             (0, "Volume", "Master", "10"),
             (0, "Preset", None, ""),
         ]
@@ -323,7 +323,7 @@ def test_a_batch_that_fails_leaves_values_channels_and_instances_as_they_were() 
     rendering, sink = hosted()
     rendering.add_instance(1)["Volume", "LF"] = 1
     sink.published.clear()
-    before = rendering.initial_texts()
+    before = rendering._initial_texts()
     with pytest.raises(ZeroDivisionError), rendering.batch():
         rendering.volume = 20
         rendering.instance(0)["Volume", "LF"] = 5
@@ -333,7 +333,7 @@ def test_a_batch_that_fails_leaves_values_channels_and_instances_as_they_were() 
         1 / 0  # noqa: B018 -- whatever goes wrong
     assert (rendering.instances, sink.published) == ((0, 1), [])
     assert {key: sorted(told(text)) for key, text in [("a", before["LastChange"])]} == {
-        "a": sorted(told(rendering.initial_texts()["LastChange"]))
+        "a": sorted(told(rendering._initial_texts()["LastChange"]))
     }
 
 
@@ -369,7 +369,7 @@ def test_a_merge_rule_merges_within_a_batch() -> None:
         ),
         LastChangeSink(),
     )
-    service.attach(sink)
+    service._attach_sink(sink)
     service["A"] = "1"
     with service.batch():
         service["A"] = "2"

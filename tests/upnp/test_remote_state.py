@@ -230,7 +230,7 @@ def test_the_error_of_an_assignment_names_the_action_that_does_it(oven: Any) -> 
 
 DEVICE_SIDE = [
     "read_sensor", "heat", "power", "serial", "abstract", "on_action", "batch", "scpd", "variables",
-    "evented", "hosted", "attach", "detach", "add_instance", "remove_instance", "initial_texts",
+    "evented", "hosted", "missing_actions", "add_instance", "remove_instance",
 ]  # fmt: skip
 
 
@@ -355,6 +355,6 @@ def test_a_class_of_the_twisted_front_has_no_reactor_and_no_publication_there(
     kiln = remote_instance(Kiln, access)
     assert isinstance(kiln, TwistedService)
     assert kiln.temperature == 180
-    for name in ("resource", "listen", "subscriptions", "close", "receive_request", "_reactor"):
+    for name in ("resource", "listen", "subscriptions", "close", "subscribed", "_reactor"):
         with pytest.raises(AttributeError, match=f"Kiln.{name} is for the device's side"):
             getattr(kiln, name)

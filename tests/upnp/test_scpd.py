@@ -466,7 +466,7 @@ def test_no_service_description_that_is_xml_makes_trouble(
         )
     read = table("".join(parts))
     service = Service(type=TYPE, variables=read.variables.values())
-    assert len(service.initial_texts()) == len(declared)
+    assert len(service._initial_texts()) == len(declared)
     parse_tree(service.scpd(), DEFAULT_LIMITS)
 
 

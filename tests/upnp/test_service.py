@@ -28,7 +28,7 @@ class RecordingSink(Sink):
 
 def hosted() -> tuple[Thermometer, RecordingSink]:
     thermometer, sink = Thermometer(), RecordingSink()
-    thermometer.attach(sink)
+    thermometer._attach_sink(sink)
     return thermometer, sink
 
 
@@ -73,7 +73,7 @@ def test_a_service_has_the_variables_of_its_class_in_order() -> None:
 def test_a_service_without_evented_variables_has_no_eventing() -> None:
     service = Service(type=TYPE, variables=[StateVariable("i4", name="A", evented=False)])
     assert service.evented == ()
-    assert service.initial_texts() == {}
+    assert service._initial_texts() == {}
 
 
 @pytest.mark.clause("LC-02")
@@ -285,7 +285,7 @@ def test_the_same_moment_in_another_time_zone_is_another_value() -> None:
     clock = StateVariable("dateTime.tz", name="Clock")
     service, sink = Service(type=TYPE, variables=[clock]), RecordingSink()
     service["Clock"] = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
-    service.attach(sink)
+    service._attach_sink(sink)
     moved = datetime.datetime(2024, 1, 1, 13, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
     service["Clock"] = moved
     service["Clock"] = moved
@@ -334,7 +334,7 @@ def test_when_publishing_fails_the_value_is_as_before() -> None:
 def test_while_it_is_published_a_value_is_already_the_current_one() -> None:
     thermometer, sink = hosted()
     seen: list[dict[str, str]] = []
-    sink.during = lambda: seen.append(thermometer.initial_texts())
+    sink.during = lambda: seen.append(thermometer._initial_texts())
     thermometer.temperature = 30.0
     assert seen == [{"Temperature": "30.0", "Alarm": "0"}]
 
@@ -343,22 +343,22 @@ def test_while_it_is_published_a_value_is_already_the_current_one() -> None:
 def test_the_initial_texts_are_those_of_all_evented_variables() -> None:
     thermometer = Thermometer()
     thermometer.alarm = True
-    assert thermometer.initial_texts() == {"Temperature": "20.0", "Alarm": "1"}
+    assert thermometer._initial_texts() == {"Temperature": "20.0", "Alarm": "1"}
 
 
 def test_a_service_is_hosted_once() -> None:
     thermometer, _ = hosted()
     with pytest.raises(RuntimeError, match="is hosted already"):
-        thermometer.attach(RecordingSink())
+        thermometer._attach_sink(RecordingSink())
 
 
 def test_after_detach_an_assignment_only_sets_the_value() -> None:
     thermometer, sink = hosted()
-    thermometer.detach()
-    thermometer.detach()
+    thermometer._detach_sink()
+    thermometer._detach_sink()
     thermometer.temperature = 30.0
     assert sink.published == []
     again = RecordingSink()
-    thermometer.attach(again)
+    thermometer._attach_sink(again)
     thermometer.temperature = 31.0
     assert again.published == [{"Temperature": "31.0"}]

@@ -24,7 +24,7 @@ def simulated(name: str, more: str = "") -> Service:
 
 def code_of(service: Service, name: str, **inputs: Any) -> int:
     with pytest.raises(ActionError) as refused:
-        service.invoke(name, inputs)
+        service._invoke_action(name, inputs)
     return refused.value.code
 
 
@@ -32,7 +32,7 @@ def loaded() -> Service:
     """A player with a medium."""
     player = simulated("AVTransport:1")
     uri = {"InstanceID": 0, "CurrentURI": "http://a/b", "CurrentURIMetaData": "<DIDL/>"}
-    player.invoke("SetAVTransportURI", uri)
+    player._invoke_action("SetAVTransportURI", uri)
     return player
 
 
@@ -111,7 +111,7 @@ def test_an_action_sets_its_variables(
     name: str, action: str, inputs: dict[str, object], changed: dict[str, object]
 ) -> None:
     service = simulated(name)
-    assert service.invoke(action, inputs) is None
+    assert service._invoke_action(action, inputs) is None
     assert {each: service[each] for each in changed} == changed
     listed = service.actions[action]
     assert {each.name for each in listed.inputs} == set(inputs)
@@ -119,9 +119,9 @@ def test_an_action_sets_its_variables(
 
 def test_the_new_medium_and_the_stop_are_one_event() -> None:
     player, sink = simulated("AVTransport:1"), Sink()
-    player.attach(sink)
+    player._attach_sink(sink)
     uri = {"InstanceID": 0, "CurrentURI": "http://a/b", "CurrentURIMetaData": "<DIDL/>"}
-    player.invoke("SetAVTransportURI", uri)
+    player._invoke_action("SetAVTransportURI", uri)
 
     (published,) = sink.published
     told = {each.variable: each.text for each in parse_lastchange(published["LastChange"]).entries}
@@ -149,13 +149,13 @@ def test_a_player_plays_pauses_and_stops_once_it_has_a_medium() -> None:
         ("Play", {"Speed": "1"}, "PLAYING"),
         ("Stop", {}, "STOPPED"),
     ):
-        player.invoke(name, {"InstanceID": 0, **more})
+        player._invoke_action(name, {"InstanceID": 0, **more})
         assert player["TransportState"] == state
 
 
 def test_an_empty_uri_takes_the_medium_out() -> None:
     player = loaded()
-    player.invoke(
+    player._invoke_action(
         "SetAVTransportURI", {"InstanceID": 0, "CurrentURI": "", "CurrentURIMetaData": ""}
     )
     assert (player["TransportState"], player["NumberOfTracks"]) == ("NO_MEDIA_PRESENT", 0)
@@ -167,7 +167,7 @@ def test_a_player_seeks_to_times_and_tracks_that_exist() -> None:
 
     def seek(unit: str, target: str) -> int:
         try:
-            player.invoke("Seek", {"InstanceID": 0, "Unit": unit, "Target": target})
+            player._invoke_action("Seek", {"InstanceID": 0, "Unit": unit, "Target": target})
         except ActionError as error:
             return error.code
         return 0
@@ -179,9 +179,9 @@ def test_a_player_seeks_to_times_and_tracks_that_exist() -> None:
     assert [seek("TRACK_NR", target) for target in ("0", "3", "x", "²", "-1")] == [711] * 5
     assert [seek("REL_TIME", target) for target in ("90", "0:99:00", "")] == [711] * 3
     assert seek("FRAME", "1") == 710
-    player.invoke("Previous", {"InstanceID": 0})
+    player._invoke_action("Previous", {"InstanceID": 0})
     assert code_of(player, "Previous", InstanceID=0) == 711
-    player.invoke("Next", {"InstanceID": 0})
+    player._invoke_action("Next", {"InstanceID": 0})
     assert code_of(player, "Next", InstanceID=0) == 711
     assert player["CurrentTrack"] == 2
 
@@ -230,7 +230,7 @@ def test_a_channel_and_an_instance_that_were_added_are_set() -> None:
     rendering.add_instance(3)
     for number, channel in ((0, "LF"), (3, "Master")):
         called = {"InstanceID": number, "Channel": channel, "DesiredVolume": 9}
-        rendering.invoke("SetVolume", called)
+        rendering._invoke_action("SetVolume", called)
         assert rendering.instance(number)["Volume", channel] == 9
     assert rendering["Volume"] == 0
 
@@ -240,14 +240,14 @@ def test_a_preset_sets_all_to_the_initial_values() -> None:
         "RenderingControl:1", '[[services.variables]]\nname = "Volume"\ninitial = 10'
     )
     rendering["Volume"], rendering["Mute"] = 50, True
-    rendering.invoke("SelectPreset", {"InstanceID": 0, "PresetName": "FactoryDefaults"})
+    rendering._invoke_action("SelectPreset", {"InstanceID": 0, "PresetName": "FactoryDefaults"})
     assert (rendering["Volume"], rendering["Mute"]) == (10, False)
 
 
 def test_steps_end_at_the_ends_of_the_range() -> None:
     dimming = simulated("Dimming:1", '[[services.variables]]\nname = "StepDelta"\ninitial = 60')
     for action, level in (("StepUp", 60), ("StepUp", 100), ("StepDown", 40), ("StepDown", 0)):
-        dimming.invoke(action, {})
+        dimming._invoke_action(action, {})
         assert dimming["LoadLevelStatus"] == level
 
 
@@ -271,9 +271,9 @@ def test_a_state_that_the_device_does_not_have_is_an_error_and_changes_nothing()
         allowed = ["1", "2"]
         """,
     )
-    player.invoke("Play", {"InstanceID": 0, "Speed": "2"})
+    player._invoke_action("Play", {"InstanceID": 0, "Speed": "2"})
     with pytest.raises(ActionError, match="501: Action Failed: TransportState: 'PAUSED_PLAYBACK'"):
-        player.invoke("Pause", {"InstanceID": 0})
+        player._invoke_action("Pause", {"InstanceID": 0})
     taken_out = {"InstanceID": 0, "CurrentURI": "", "CurrentURIMetaData": ""}
     assert code_of(player, "SetAVTransportURI", **taken_out) == 501
     assert (player["TransportState"], player["TransportPlaySpeed"]) == ("PLAYING", "2")

@@ -98,7 +98,7 @@ def test_all_but_positions_and_argument_types_is_told_by_last_change(
     service: type[Service],
 ) -> None:
     made = service()
-    read = parse_lastchange(made.initial_texts()["LastChange"])
+    read = parse_lastchange(made._initial_texts()["LastChange"])
     assert read.namespace == {AVTransport: AVT, RenderingControl: RCS}[service]
     told = {entry.variable for entry in read.entries}
     assert set(made.variables) - told - {"LastChange"} == {
@@ -137,7 +137,7 @@ def test_what_a_vendor_has_differently_is_declared_anew() -> None:
     assert "Brightness" not in amplifier
     with pytest.raises(ValueError, match="to 31"):
         amplifier.volume = 32
-    entries = parse_lastchange(amplifier.initial_texts()["LastChange"]).entries
+    entries = parse_lastchange(amplifier._initial_texts()["LastChange"]).entries
     assert LastChangeEntry(0, "X_Bass", None, "0") in entries
     assert LastChangeEntry(0, "Volume", "Master", "0") in entries
 
@@ -164,7 +164,7 @@ def test_a_standard_variable_that_is_declared_anew_stays_evented_as_in_its_stand
 @pytest.mark.clause("LC-12")
 def test_containers_are_told_each_with_its_update_id() -> None:
     directory, sink = ContentDirectory(), Sink()
-    directory.attach(sink)
+    directory._attach_sink(sink)
     directory.container_updated("7", 1)
     with directory.batch():
         directory.system_update_id = 5

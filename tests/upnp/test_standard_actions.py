@@ -109,12 +109,12 @@ def test_the_getters_answer_from_the_values() -> None:
     transport.transport_state = "PLAYING"
     transport.relative_time_position = "0:01:00"
 
-    assert transport.invoke("GetTransportInfo", {"InstanceID": 0}) == {
+    assert transport._invoke_action("GetTransportInfo", {"InstanceID": 0}) == {
         "CurrentTransportState": "PLAYING",
         "CurrentTransportStatus": "OK",
         "CurrentSpeed": "1",
     }
-    assert transport.invoke("GetPositionInfo", {"InstanceID": 0})["RelTime"] == "0:01:00"
+    assert transport._invoke_action("GetPositionInfo", {"InstanceID": 0})["RelTime"] == "0:01:00"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_what_does_not_exist_has_the_error_of_the_standard(
     service: type[Service], name: str, inputs: dict[str, object], code: int
 ) -> None:
     with pytest.raises(ActionError) as refused:
-        service().invoke(name, inputs)
+        service()._invoke_action(name, inputs)
     assert refused.value.code == code
 
 
@@ -159,16 +159,18 @@ def test_a_method_checks_its_channel() -> None:
 
 
 def test_the_range_of_the_volume_is_that_of_the_declaration() -> None:
-    range_of = RenderingControl().invoke("GetVolumeDBRange", {"InstanceID": 0, "Channel": "Master"})
+    range_of = RenderingControl()._invoke_action(
+        "GetVolumeDBRange", {"InstanceID": 0, "Channel": "Master"}
+    )
     assert range_of == {"MinValue": -32_768, "MaxValue": 32_767}
 
 
 def test_a_device_without_connections_says_so() -> None:
     manager = ConnectionManager()
-    info = manager.invoke("GetCurrentConnectionInfo", {"ConnectionID": 0})
+    info = manager._invoke_action("GetCurrentConnectionInfo", {"ConnectionID": 0})
     assert (info["RcsID"], info["AVTransportID"], info["Direction"]) == (-1, -1, "Output")
     manager.sink_protocol_info = "http-get:*:audio/mpeg:*"
-    info = manager.invoke("GetCurrentConnectionInfo", {"ConnectionID": 0})
+    info = manager._invoke_action("GetCurrentConnectionInfo", {"ConnectionID": 0})
     assert (info["RcsID"], info["AVTransportID"], info["Direction"]) == (0, 0, "Input")
     listed = manager.actions["GetCurrentConnectionInfo"]
     assert set(listed.write_outputs(info)) == {each.name for each in listed.outputs}
@@ -200,7 +202,7 @@ def test_the_names_of_a_method_and_its_parameters_are_enough() -> None:
             self.load_level_status = new_load_level_target
 
     power, level = Power(), Level()
-    power.invoke("SetTarget", {"newTargetValue": True})
-    level.invoke("SetLoadLevelTarget", {"newLoadlevelTarget": 40})
+    power._invoke_action("SetTarget", {"newTargetValue": True})
+    level._invoke_action("SetLoadLevelTarget", {"newLoadlevelTarget": 40})
     assert (power.status, level.load_level_status) == (True, 40)
     assert power.missing_actions() == level.missing_actions() == ()

@@ -105,15 +105,16 @@ class _NatsStats(Record):
 
 
 class BridgeNumbers:
-    """What :func:`propchange.metrics.collector` reads of a bridge. ``read`` is called with the time
-    of the loop, in the loop of the bridge."""
+    """The numbers of a bridge, a :class:`propchange.metrics.NumberSource`. ``read`` is called with
+    the time of the loop, in the loop of the bridge."""
 
-    def __init__(self, metrics: tuple[Family, ...], read: Callable[[float], Record]) -> None:
-        self._metrics = metrics
-        self._read = read
+    def __init__(self, families: tuple[Family, ...], read: Callable[[float], Record]) -> None:
+        self.families = families
+        self.read = read
 
-    def _read_stats(self) -> Reading[Record]:
-        stats = self._read(asyncio.get_running_loop().time())
+    def read_numbers(self) -> Reading[Record]:
+        """The numbers of now. In the loop of the bridge, where the command serves its metrics."""
+        stats = self.read(asyncio.get_running_loop().time())
         return lambda _: stats
 
 

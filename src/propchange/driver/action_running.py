@@ -123,7 +123,7 @@ class RunningActions:
             return self._refuse(call, "too many actions are running")
         before = _running.set(run)
         try:
-            result = call.service.invoke(call.action.name, call.inputs)
+            result = call.service._invoke_action(call.action.name, call.inputs)
             if isinstance(result, Awaitable):
                 return self._begin(call, run, result)
             response = self._control.answer(call, result)

@@ -24,7 +24,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import Any
 
 from propchange.core.limits import Limits
 from propchange.core.local_addresses import LocalAddress
@@ -34,8 +33,7 @@ from propchange.core.publisher.event_holds import EventHold
 from propchange.core.publisher.judge import PublisherPolicy
 from propchange.core.publisher.outcomes import AttemptTimedOut, PublisherOutcome
 from propchange.core.publisher.protocol import PublisherProtocol
-from propchange.core.publisher.records import EventedVariable
-from propchange.core.values.state_variables import StateVariable
+from propchange.core.publisher.records import evented_variable
 from propchange.core.wire.messages import (
     Delivery,
     DeliveryFailure,
@@ -127,16 +125,18 @@ class Publication:
         that has no evented variables. Multicast variables are sent by multicast too if ``identity``
         is given and UDA is not 1.0. Raises RuntimeError if it is published already."""
         if path:
-            texts = service.initial_texts()
+            texts = service._initial_texts()
             variables = {
-                name: _evented(service.variables[name], texts[name], identity is not None)
+                name: evented_variable(
+                    service.variables[name], texts[name], multicast=identity is not None
+                )
                 for name in texts
             }
             self.protocol.add_service(path, variables, identity)
             self._evented = True
             if self._uda != "1.0" and any(each.level is not None for each in variables.values()):
                 self._open_multicast()
-        service.attach(_Sink(self, path))
+        service._attach_sink(_Sink(self, path))
         self._services.append(service)
 
     def _open_multicast(self) -> None:
@@ -331,7 +331,7 @@ class Publication:
         again."""
         self._stopped = True
         while self._services:
-            self._services.pop().detach()
+            self._services.pop()._detach_sink()
         self._timer.close()
         if self._multicast is not None:
             self._multicast.close()
@@ -370,13 +370,3 @@ class _Sink:
 
     def when_turn_ends(self, callback: Callable[[], None]) -> Callable[[], object]:
         return self._publication.runtime.call_soon(callback).cancel
-
-
-def _evented(variable: StateVariable[Any], text: str, identified: bool) -> EventedVariable:
-    return EventedVariable(
-        text,
-        minimum_interval=variable.minimum_interval,
-        minimum_delta=variable.minimum_delta,
-        merge=variable.merge,
-        level=variable.level if identified and variable.multicast else None,
-    )

@@ -100,7 +100,7 @@ class Service(upnp.Service):
     def resource(self) -> Resource:
         """The web resource for the event URL: always the same object."""
         self._opened()
-        return EventURL(self, self._policy, self._limits, self._reactor)
+        return EventURL(_EventRequests(self), self._policy, self._limits, self._reactor)
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -126,7 +126,7 @@ class Service(upnp.Service):
         known = self._opened().addresses
         reactor, server = self._reactor, self._policy.server
         ports, host = ports_of(port), interface or None
-        root = EventURL(self, self._policy, self._limits, reactor, target=b"/")
+        root = EventURL(_EventRequests(self), self._policy, self._limits, reactor, target=b"/")
         site = Site(root, limits=self._limits, reactor=reactor, server=server, known=known)
         try:
             listening = TwistedRuntime(reactor).listen_with(
@@ -154,26 +154,6 @@ class Service(upnp.Service):
             await publication.close()
         for each in stopping:
             await each
-
-    # --- requests ---
-
-    def receive_request(self, request: Request) -> Response:
-        """Judge a SUBSCRIBE or UNSUBSCRIBE. If the response has a ``receipt``, call
-        :meth:`response_sent` once it has left, or :meth:`response_lost` if it cannot."""
-        if self._closed:
-            return Response(503, ((b"CONTENT-LENGTH", b"0"),), close=True)
-        request.target = "/"  # where the resource stands is for the site to know
-        return self._opened().receive_request(request)
-
-    def response_sent(self, response: Response) -> None:
-        """The response has left: the initial event may be sent."""
-        if self._publication is not None:
-            self._publication.response_sent(response)
-
-    def response_lost(self, response: Response) -> None:
-        """The connection broke before the response had left."""
-        if self._publication is not None:
-            self._publication.response_lost(response)
 
     @cached_property
     def _reactor(self) -> Reactor:
@@ -205,15 +185,40 @@ class Service(upnp.Service):
         return self._publication
 
 
+class _EventRequests:
+    """Judges the requests for the event URL of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def receive_request(self, request: Request) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE."""
+        if self._service._closed:
+            return Response(503, ((b"CONTENT-LENGTH", b"0"),), close=True)
+        request.target = "/"  # where the resource stands is for the site to know
+        return self._service._opened().receive_request(request)
+
+    def response_sent(self, response: Response) -> None:
+        """The response has left: the initial event may be sent."""
+        if self._service._publication is not None:
+            self._service._publication.response_sent(response)
+
+    def response_lost(self, response: Response) -> None:
+        """The connection broke before the response had left."""
+        if self._service._publication is not None:
+            self._service._publication.response_lost(response)
+
+
 async def _not_closed(waiting: Coroutine[Any, Any, bool]) -> None:
     if not await waiting:
         raise RuntimeError("the service was closed")
 
 
 class EventURL(Resource):
-    """The web resource at an event URL. ``publisher`` judges the requests: it has the methods
-    ``receive_request``, ``response_sent`` and ``response_lost`` of a :class:`Service`. ``target``:
-    the only request target that is answered; None: the path at which a site has this resource."""
+    """The web resource at an event URL. ``publisher.receive_request`` judges a request. If its
+    response has a ``receipt``, ``publisher.response_sent`` is called once it has left, or
+    ``publisher.response_lost`` if it cannot. ``target``: the only request target that is answered;
+    None: the path at which a site has this resource."""
 
     isLeaf = True
 

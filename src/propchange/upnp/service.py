@@ -272,7 +272,7 @@ class Service(ServiceValues):
         if self.on_action is None:
             self.__actions.check(f"{self.__class__.__name__} ({self.__type})")
 
-    def invoke(self, name: str, inputs: Mapping[str, Any]) -> Any:
+    def _invoke_action(self, name: str, inputs: Mapping[str, Any]) -> Any:
         """Run the action ``name`` with the values of its in arguments by wire name. The result is
         what the method returns: an awaitable if it is an ``async def``. Raises
         :exc:`.ActionError` 401 for an unknown action and 602 for one without a method (UDA 2.0

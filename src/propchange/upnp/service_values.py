@@ -133,7 +133,7 @@ class ServiceValues:
         else:
             values[name] = value
 
-    def initial_texts(self) -> dict[str, str]:
+    def _initial_texts(self) -> dict[str, str]:
         """The evented variables with their texts for an initial event. LastChange has the full
         state (LC-07). Assignments of an open batch are not in it (UDA 2.0 §4.3)."""
         settled = self.__settled()
@@ -341,14 +341,14 @@ class ServiceValues:
 
     # --- hosting ---
 
-    def attach(self, sink: ServiceSink) -> None:
+    def _attach_sink(self, sink: ServiceSink) -> None:
         """Send assignments to ``sink`` from now on. Raises ``RuntimeError`` if the service is
         hosted already: a service belongs to one device, which is hosted once."""
         if self.__sink is not None:
             raise RuntimeError(f"{self!r} is hosted already")
         self.__sink = sink
 
-    def detach(self) -> None:
+    def _detach_sink(self) -> None:
         """Assignments only set values again. Does nothing when the service is not hosted."""
         self.__sink = None
 

@@ -10,9 +10,11 @@ from propchange.core.publisher.records import (
     PublishedService,
     Route,
     Subscription,
+    evented_variable,
 )
 from propchange.core.publisher.states import PublisherState
 from propchange.core.values.merging import CONTAINERS, FoldRule
+from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.messages import DeliveryAddress, DeliveryURL, Endpoint
 
 
@@ -119,3 +121,13 @@ def test_a_subscription_begins_before_its_initial_event() -> None:
     assert (subscription.state, subscription.seq) == (PublisherState.ANSWERING, 0)
     assert not subscription.heard
     assert repr(subscription) == "<Subscription uuid:1 ANSWERING SEQ 0>"
+
+
+def test_a_variable_of_a_service_is_declared_with_its_moderation_and_its_level() -> None:
+    door = StateVariable("i4", name="Door", multicast=True, minimum_interval=2, minimum_delta=3)
+    assert evented_variable(door, "1") == EventedVariable(
+        "1", minimum_interval=2, minimum_delta=3, merge=door.merge
+    )
+    assert evented_variable(door, "1", multicast=True).level == "upnp:/general"
+    still = StateVariable("i4", name="Still")
+    assert evented_variable(still, "1", multicast=True).level is None

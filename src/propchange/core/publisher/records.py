@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import partial
 from itertools import chain
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from propchange.core.limits import Limits
 from propchange.core.multicast.publication import MulticastService
@@ -35,6 +35,9 @@ from propchange.core.wire.messages import (
 )
 from propchange.core.wire.propertyset import check_variable_name
 from propchange.core.wire.xml import check_carried
+
+if TYPE_CHECKING:
+    from propchange.core.values.state_variables import StateVariable
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -69,6 +72,20 @@ class EventedVariable(Record):
         if self.minimum_interval is None and self.minimum_delta is None:
             return None
         return Moderation(self.minimum_interval, self.minimum_delta)
+
+
+def evented_variable(
+    variable: StateVariable[Any], text: str, *, multicast: bool = False
+) -> EventedVariable:
+    """``variable`` of a service, whose value is ``text`` on the wire, declared to the publisher.
+    ``multicast``: its events may be sent by multicast too."""
+    return EventedVariable(
+        text,
+        minimum_interval=variable.minimum_interval,
+        minimum_delta=variable.minimum_delta,
+        merge=variable.merge,
+        level=variable.level if multicast and variable.multicast else None,
+    )
 
 
 class PublishedService:
