@@ -1,10 +1,8 @@
-"""What one collector carries, and how many collectors more subscriptions need:
-``python -m lab.collector_load measure [SUBSCRIPTIONS:PER_SECOND…]`` and ``… simulate``.
+"""What one collector carries: ``python -m lab.collector_load measure [SUBSCRIPTIONS:PER_SECOND…]``.
 
-``measure`` runs a NATS server, fake devices of our own publisher in another process, and a
-collector in a third one, all on this machine. ``simulate`` runs the rules of collectors over a
-store in memory with a clock of its own: it counts what a store has to do, and how long a takeover
-takes if the store does ``OPERATIONS`` a second.
+It runs a NATS server, fake devices of our own publisher in another process, and a collector in a
+third one, all on this machine. How many collectors more subscriptions need:
+:mod:`lab.collector_simulation`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,22 +25,14 @@ import uvloop
 
 from lab.programs import Program
 from propchange import ControlPoint
-from propchange.bridge.claims import Dropped, Taken
-from propchange.bridge.collector import Collector
-from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS
 from propchange.bridge.nats import NatsOutput
 from propchange.bridge.nats_settings import NatsSettings
 from propchange.bridge.service_watching import ServiceWatching
-from propchange.bridge.store import Answer, Ask, Operation, Outcome, Place
 from propchange.core.limits import DEFAULT_LIMITS
 
 SERVICES = 50
 """Services of one fake device. A device has a listener of its own, so many small ones would measure
 the devices."""
-
-OPERATIONS = 10_000
-"""Operations a second of the simulated store: half of what a NATS server does on two cores."""
-
 
 # --- what one collector carries ---
 
@@ -169,113 +158,6 @@ async def _collect(url: str, urls: list[str]) -> None:
         await output.watching.run()
 
 
-# --- how many collectors ---
-
-
-class SimulatedStore:
-    """A store that does ``OPERATIONS`` a second, and counts them."""
-
-    def __init__(self, lease_seconds: float) -> None:
-        self.lease_seconds = lease_seconds
-        self.done: Counter[tuple[Ask, Place]] = Counter()
-        self.entries: dict[tuple[Place, str], tuple[int, bytes, float, int]] = {}
-        self.changes: list[tuple[Place, str, int, bytes]] = []
-        self.revision = 0
-
-    def perform(self, operation: Operation, now: float) -> Answer:
-        place, key = operation.place, operation.key
-        self.done[operation.ask, place] += 1
-        revision, value, at, term = self.entries.get((place, key), (0, b"", now, 0))
-        if place is Place.LEASES and now > at + self.lease_seconds:
-            revision, value = 0, b""
-        if operation.ask is Ask.GET:
-            return Answer(Outcome.DONE, revision, value, term)
-        if revision != operation.revision:
-            return Answer(Outcome.CONFLICT)
-        self.revision += 1
-        self.entries[place, key] = self.revision, operation.value, now, operation.term
-        if place in (Place.LEASES, Place.CLAIMS):
-            self.changes.append((place, key, self.revision, operation.value))
-        return Answer(Outcome.DONE, self.revision)
-
-
-def simulate(subscriptions: int, collectors: int, services: int = 5) -> None:
-    """Collectors on one segment start together, rest, and lose one of them."""
-    devices = subscriptions // services
-    limits = replace(DEFAULT_COLLECTOR_LIMITS, settle_seconds=1e9)
-    store = SimulatedStore(limits.lease_seconds)
-    udns = [f"{number:012x}" for number in range(devices)]
-    nodes = {f"c{n}": Collector(f"c{n}", f"c{n}-0", limits=limits) for n in range(collectors)}
-    owned: dict[str, str] = {}
-    for node in nodes.values():
-        node.store_back(0.0)
-        for udn in udns:
-            node.see(udn, 0.0)
-    now, step, budget, turns = 0.0, 0.1, 0, 0
-    per_second = 1e9  # at the start: a slow store would give most to the first one
-
-    def turn() -> None:
-        """A tenth of a second: the store does what it can, in turns for the collectors."""
-        nonlocal now, budget, turns
-        now += step
-        turns += 1
-        budget, busy = min(budget, 0) + int(per_second * step), True
-        while busy and budget > 0:
-            busy = False
-            first = turns % len(nodes)  # none is always the first
-            for name, node in (*list(nodes.items())[first:], *list(nodes.items())[:first]):
-                for operation in node.operations(now) if budget > 0 else ():
-                    node.answered(operation, store.perform(operation, now), now)
-                    budget -= 1
-                    busy = True
-                for outcome in node.outcomes():
-                    if isinstance(outcome, Taken) and owned.get(outcome.udn) != name:
-                        owned[outcome.udn] = name
-                        for service in range(services):
-                            key = f"{outcome.udn}.{service}"
-                            node.open(outcome.udn, key, dict)
-                            node.event(key, {"n": 1}, "sid", 0, None, initial=True)
-                    elif isinstance(outcome, Dropped) and owned.get(outcome.udn) == name:
-                        del owned[outcome.udn]
-        changes, store.changes = store.changes, []
-        for place, key, revision, value in changes:
-            for node in nodes.values():
-                if place is Place.LEASES:
-                    node.lease_seen(key, revision, value, now)
-                else:
-                    node.claim_seen(key, revision, value, now)
-
-    def until_owned() -> float:
-        began = now
-        while len(owned) < devices or not all(node.rests for node in nodes.values()):
-            turn()
-        return now - began
-
-    until_owned()
-    store.done.clear()
-    rest_from = now
-    while now < rest_from + 20:
-        turn()
-    at_rest = sum(store.done.values()) / 20
-    leases = store.done[Ask.PUT, Place.LEASES] / 20
-    shares = Counter(owned.values())
-    died = nodes.pop("c0")
-    lost = [udn for udn, owner in owned.items() if owner == died.name]
-    for udn in lost:
-        del owned[udn]
-    store.done.clear()
-    per_second = OPERATIONS
-    again = until_owned()
-    print(
-        f"{subscriptions:>9,} subscriptions, {devices:>7,} devices, {collectors:>3} collectors: "
-        f"at rest {leases:5.1f} renewals/s, {at_rest:6.1f} "
-        f"operations/s; shares {min(shares.values()):,} to {max(shares.values()):,} devices; one "
-        f"dies: {len(lost) * services:,} subscriptions owned and written again after "
-        f"{again:4.1f} s, {sum(store.done.values()):,} operations",
-        flush=True,
-    )
-
-
 def main() -> None:
     """See the module."""
     what, *counts = sys.argv[1:]
@@ -288,8 +170,6 @@ def main() -> None:
                 (Path(folder) / "store").mkdir()
                 _measure(int(count), float(per_second or 1), Path(folder))
         return
-    for subscriptions, collectors in ((10_000, 3), (100_000, 20)):
-        simulate(subscriptions, collectors)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Devices that count, and count their subscribers: ``python -m lab.counting_devices OPTIONS``.
 
 OPTIONS is a JSON object: ``devices``, ``services`` (of each device), ``per_second`` (changes of
-each service), ``addresses`` (one for each device), ``host`` (arguments of ``host()``) and
+each service), ``addresses`` (one for each device), ``udn`` (``counter``: the first part of the
+UDNs), ``host`` (arguments of ``host()``) and
 ``limits`` (fields of Limits). It prints
 {"ready": [the URLs of the descriptions]}. Its commands are the lines ``go``, ``rest`` and
 ``report``; it answers {"counts": whether they count} and {"report": {UDN: [[the values of the
@@ -77,7 +78,7 @@ async def main(options: dict[str, Any]) -> None:
     addresses = options.get("addresses", ())
     async with contextlib.AsyncExitStack() as stack:
         for number in range(options["devices"]):
-            udn = f"counter-{number}"
+            udn = f"{options.get('udn', 'counter')}-{number}"
             services = [
                 Counting(id=f"urn:example-org:serviceId:Counting{each}")
                 for each in range(options.get("services", 1))

@@ -1,4 +1,4 @@
-"""Reads what collectors have written to NATS: ``python -m lab.nats_reader URL``.
+"""Reads what collectors have written to NATS: ``python -m lab.nats_reader URL[,URL…]``.
 
 Its commands are the lines ``states`` and ``events``. It answers {"states": {KEY: the state}} and
 {"events": {SUBJECT: [the messages]}}. While the server is away, the answer is empty. It ends with
@@ -20,7 +20,7 @@ async def _read(url: str, stream: str, subject: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     client = None
     try:
-        client = await nats.connect(url, allow_reconnect=False, connect_timeout=1)
+        client = await nats.connect(url.split(","), allow_reconnect=False, connect_timeout=1)
         jetstream = client.jetstream()
         last = (await jetstream.stream_info(stream)).state.last_seq
         reading = await jetstream.subscribe(subject, stream=stream, ordered_consumer=True)

@@ -132,6 +132,8 @@ class Node:
     arrived: deque[tuple[str, Subscriber, int, bool]] = field(default_factory=deque)
     paused: bool = False
     cut: bool = False
+    half: bool = False
+    """It is cut, and connected again without a watch."""
     dead: bool = False
     lost: set[str] = field(default_factory=set)
     taken: int = 0
@@ -201,16 +203,22 @@ class World:
     def cut(self, name: str) -> None:
         """The collector loses the store, and does not the devices."""
         node = self.nodes[name]
-        node.cut = True
+        node.cut, node.half = True, False
         node.collector.store_away()
         self._fail(node)
 
     def mend(self, name: str) -> None:
         node = self.nodes[name]
         if node.cut:
-            node.cut = False
+            node.cut = node.half = False
             self._fail(node)
             self._resync(node)
+
+    def connect(self, name: str) -> None:
+        """The collector has a connection to the store again, and its watch is not there yet."""
+        node = self.nodes[name]
+        node.half = True
+        node.collector.store_connected(self.now)
 
     def _fail(self, node: Node) -> None:
         """The requests under way fail. Some of them may arrive later."""
@@ -233,7 +241,7 @@ class World:
         """Perform a request of the collector. ``fault``: ``lost`` (not done), ``unanswered`` (done,
         and the answer is lost), ``late`` (not done yet, and no answer)."""
         node = self.nodes[name]
-        if not node.pending or node.cut:
+        if not node.pending or (node.cut and not node.half):
             return
         operation = node.pending.pop(number % len(node.pending))
         answer = Answer(Outcome.UNKNOWN)
@@ -330,7 +338,7 @@ class World:
             self._act(node)
             self.receive(name)
             self.ask(name)
-            while node.pending and not node.cut:
+            while node.pending and (node.half or not node.cut):
                 self.perform(name, 0)
                 done += 1
             self.answer(name)

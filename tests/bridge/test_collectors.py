@@ -399,3 +399,45 @@ def test_a_second_process_with_the_name_of_a_living_collector_owns_nothing() -> 
     since = second.nodes["a"].collector.lease.occupied_since
     assert since is not None
     assert world.now - since > 2 * DEFAULT_COLLECTOR_LIMITS.lease_seconds
+
+
+def test_a_collector_keeps_its_devices_while_its_watch_is_made_again() -> None:
+    # A cluster of servers without a leader makes no watch for seconds, and takes other writes.
+    world = World(["a", "b", "c"], DEVICES[:6])
+    world.run(5)
+    before = world.owners()
+    world.cut("a")
+    world.run(0.5)
+    world.connect("a")
+    for udn in DEVICES[:6]:
+        world.change(udn)
+    world.run(12)
+    world.mend("a")
+    world.run(10)
+    assert world.owners() == before
+    assert not world.nodes["a"].drops
+    world.check_settled()
+
+
+def test_new_events_are_written_before_the_states_that_are_written_again() -> None:
+    world = World(["a"], DEVICES, limits=replace(DEFAULT_COLLECTOR_LIMITS, again_operations=2))
+    world.run(5)
+    world.cut("a")
+    world.run(1)
+    world.mend("a")
+    world.turn()
+    world.pass_time(0.1)
+    world.cut("a")
+    world.mend("a")
+    states = len(world.store.states)
+    world.ask("a")  # the first states are under way
+    world.change(DEVICES[-1])
+    world.receive("a")
+    written = len(world.store.messages)
+    while len(world.store.messages) == written:
+        world.ask("a")
+        world.perform("a", 0)
+        world.answer("a")
+    assert len(world.store.states) - states <= 4
+    world.run(5)
+    assert len(world.store.states) - states >= len(DEVICES)

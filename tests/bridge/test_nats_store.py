@@ -34,11 +34,12 @@ class Opened:
     def __init__(self, url: str, limits: CollectorLimits = LIMITS, **more: str) -> None:
         self.shown: list[tuple[Place, str, int, bytes]] = []
         self.said: list[str] = []
-        self.aways = self.backs = 0
+        self.aways = self.connections = self.backs = 0
         self.store = NatsStore(
             NatsSettings((url,), "test", **more),  # type: ignore[arg-type] # of any type
             limits,
             away=self._away,
+            connected=self._connected,
             back=self._back,
             shown=lambda *shown: self.shown.append(shown),
             say=self.said.append,
@@ -46,6 +47,9 @@ class Opened:
 
     def _away(self) -> None:
         self.aways += 1
+
+    def _connected(self) -> None:
+        self.connections += 1
 
     def _back(self) -> None:
         self.backs += 1

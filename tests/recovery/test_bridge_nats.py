@@ -160,3 +160,84 @@ def test_one_owner_writes_and_the_state_is_right_whatever_befalls_the_others(
         for collector in here.collectors.values():
             collector.kill()  # it would wait for the store
         here.server.close()
+
+
+def test_collectors_of_two_segments_own_what_they_reach_and_no_other_device(
+    network: Network, start: Start, tmp_path: Path
+) -> None:
+    # The two LANs do not hear each other. One device has an interface on both.
+    north, south, office = (network.switch(name) for name in ("north", "south", "office"))
+    hosts = {name: network.host(name) for name in ("n", "s", "dn", "ds", "db", "store")}
+    for number, (name, lan) in enumerate(
+        {"n": north, "dn": north, "s": south, "ds": south}.items()
+    ):
+        at = 80 if lan is north else 81
+        network.plug(hosts[name], lan, "eth0", f"10.{at}.0.{number + 1}/24")
+    network.plug(hosts["db"], north, "eth0", "10.80.0.9/24")
+    network.plug(hosts["db"], south, "eth1", "10.81.0.9/24")
+    for number, name in enumerate(("store", "n", "s"), 1):
+        network.plug(hosts[name], office, "eth1", f"10.82.0.{number}/24")
+    prefix = hosts["store"].prefix
+    server = NatsServer(program_of("current"), tmp_path, address="10.82.0.1", prefix=prefix)
+    server.start()
+    reader = start(*prefix, sys.executable, "-m", "lab.nats_reader", server.url)
+    counters = {}
+    for name in ("dn", "ds", "db"):
+        command = (
+            sys.executable,
+            "-m",
+            "lab.counting_devices",
+            f'{{"devices": 1, "udn": "{name}"}}',
+        )
+        counters[name] = start(*hosts[name].prefix, *command, XDG_STATE_HOME=str(tmp_path / name))
+        counters[name].read("ready")
+
+    def collector(name: str, address: str) -> Program:
+        command = (sys.executable, "-m", "propchange", "bridge", "--nats", server.url)
+        return start(*hosts[name].prefix, *command, "--id", name, "--interface", address)
+
+    addresses = {"n": "10.80.0.1", "s": "10.81.0.3"}
+    collectors = {name: collector(name, address) for name, address in addresses.items()}
+
+    def owners() -> dict[str, str]:
+        """The collector of each device, or its status if it is not active."""
+        states = reader.ask("states", "states")["states"]
+        return {
+            each["udn"]: each["collector"] if each["status"] == "active" else each["status"]
+            for each in states.values()
+            if each
+        }
+
+    def until(wanted: Callable[[dict[str, str]], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not wanted(owners()):
+            assert time.monotonic() < deadline, owners()
+            time.sleep(0.1)  # until another process has done it
+
+    def subscribers(name: str) -> set[str]:
+        """The collectors that are subscribed to a device."""
+        (report,) = counters[name].ask("report", "report")["report"].values()
+        at = {f"//{address}:": each for each, address in addresses.items()}
+        return {each for part, each in at.items() for url in report[1] if part in url}
+
+    try:
+        until(lambda own: own.get("dn-0") == "n" and own.get("ds-0") == "s" and "db-0" in own, 20)
+        until(lambda own: own["db-0"] in addresses, 10)
+        first = owners()["db-0"]
+        assert subscribers("db") == {first}
+        assert (subscribers("dn"), subscribers("ds")) == ({"n"}, {"s"})
+        # The owner of the device on both dies. The other one takes that device, and not the one
+        # that it does not reach.
+        other, its, others = ("s", "dn-0", "ds-0") if first == "n" else ("n", "ds-0", "dn-0")
+        collectors[first].kill()
+        until(lambda own: own["db-0"] == other, TAKEOVER + 5)
+        until(lambda own: own[its] == "unowned", 20)
+        assert owners()[others] == other
+        assert other not in subscribers(its[:2])
+        # It is back, and has its own device again. The other one keeps what it has.
+        collectors[first] = collector(first, addresses[first])
+        until(lambda own: own == {its: first, others: other, "db-0": other}, 20)
+    finally:
+        for each in collectors.values():
+            each.kill()
+        server.close()

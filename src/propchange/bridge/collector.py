@@ -8,6 +8,7 @@ shows, performs :meth:`Collector.operations`, and gives back the answers. It tak
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -50,11 +51,15 @@ class Collector:
         self._of_device: dict[str, dict[str, ServiceOutput]] = {}
         self._ready: dict[tuple[str, Place], None] = {}
         self._later: list[tuple[float, str, str]] = []
+        # Services whose state is written again, and those of them that wait for the answer.
+        self._again: deque[str] = deque()
+        self._writing_again: set[str] = set()
         self._releasing: dict[str, tuple[str, bool]] = {}
         self._suspected: dict[str, int] = {}
         self._in_flight: set[int] = set()
         self._numbers = 0
         self._away = True
+        self._connected = False
 
     @property
     def away(self) -> bool:
@@ -130,23 +135,27 @@ class Collector:
 
     def store_away(self) -> None:
         """The store cannot be reached. Nothing is asked of it until it is back."""
-        self._away = True
+        self._away, self._connected = True, False
+
+    def store_connected(self, now: float) -> None:
+        """There is a connection to the store. The own lease is renewed, and nothing else is asked:
+        what others have written was not shown yet."""
+        self._connected = True
+        self.lease.renew_soon(now)
 
     def store_back(self, now: float) -> None:
         """The store can be reached, and the leases in it were given to :meth:`lease_seen`."""
-        self._away = False
+        self._away, self._connected = False, True
         self.lease.renew_soon(now)
-        # A server that was killed may have lost what it had answered: the states are written again.
-        # This also finds out which devices another collector has taken over.
+        # A server that was killed may have lost what it had answered: the states are written again,
+        # after what is new. This also finds out which devices another collector has taken over.
         self._write_states()
         self.neighbours.store_answers(now)
         self.neighbours.store_back(now)
         self.unowned.look_at(now + self.limits.lease_seconds + self.limits.unowned_seconds)
 
     def _write_states(self) -> None:
-        for output in self.outputs.values():
-            output.changed = output.changed or not output.ended
-            self._wake(output)
+        self._again = deque(self.outputs)
 
     def lease_seen(self, collector: str, revision: int, value: bytes, now: float) -> None:
         """A lease as the store shows it; revision 0 or no value: there is none."""
@@ -165,31 +174,40 @@ class Collector:
     @property
     def deadline(self) -> float:
         """When :meth:`operations` is to be called at the latest. Call it after each input too."""
+        lease = NEVER if self.lease.waits else self.lease.deadline
         if self._away:
-            return NEVER
+            return lease if self._connected else NEVER
         if self._ready and len(self._in_flight) < self.limits.operations:
             return 0.0
+        if self._again and len(self._writing_again) < self.limits.again_operations:
+            return 0.0
         later = self._later[0][0] if self._later else NEVER
-        lease = NEVER if self.lease.waits else self.lease.deadline
         return min(
             lease, self.neighbours.deadline, self.claims.deadline, self.unowned.deadline, later
         )
 
     def operations(self, now: float) -> list[Operation]:
         """The operations that are due. Their answers go to :meth:`answered`."""
-        if self._away:
+        if not self._connected:
             return []
-        if self.lease.held(now):
+        if self.lease.held(now) and not self._away:
             self.claims.offer(now)
         self.lease.value.devices = self.claims.owned
         due: list[Operation] = []
         lease = self.lease.operation(now)
         if lease is not None:
             due.append(lease)
+        if self._away:
+            self._in_flight.update(map(id, due))
+            return due
         due += self.neighbours.operations(now)
         room = self.limits.operations - len(self._in_flight) - len(due)
-        sources = self.claims.operations(now), self._writes(now), self.unowned.operations(now)
-        for source in sources:
+        for source in (
+            self.claims.operations(now),
+            self._writes(now),
+            self._writes_again(now),
+            self.unowned.operations(now),
+        ):
             while room > 0 and (operation := next(source, None)) is not None:
                 due.append(operation)
                 room -= 1
@@ -216,6 +234,20 @@ class Collector:
             else:
                 self._settle(output, now)
 
+    def _writes_again(self, now: float) -> Iterator[Operation]:
+        while self._again and len(self._writing_again) < self.limits.again_operations:
+            output = self.outputs.get(self._again.popleft())
+            if output is None or output.ended:
+                continue
+            output.changed = True
+            if output.state.not_before <= now and (
+                operation := output.operation(output.state, now)
+            ):
+                self._writing_again.add(output.key)
+                yield operation
+            else:
+                self._wake(output)
+
     def answered(self, operation: Operation, answer: Answer, now: float) -> None:
         """Receive the answer to an operation."""
         self._in_flight.discard(id(operation))
@@ -236,6 +268,8 @@ class Collector:
             else:
                 self._died(self.neighbours.answered(operation, answer, now), now)
         else:
+            if operation.place is Place.STATE:
+                self._writing_again.discard(operation.key)
             output = self.outputs.get(operation.key)
             if output is not None:
                 is_event = operation.place is Place.EVENTS

@@ -60,6 +60,10 @@ class CollectorLimits(Record):
     """Operations at the same time for states that nobody has taken over. Bounds what these take
     from a takeover that still goes on."""
 
+    again_operations: int = 16
+    """States that are written again at the same time, after the store was away. Bounds how long
+    events that are new wait behind them: with 200 collectors, 3,200 writes."""
+
     settle_seconds: float = 20.0
     """Seconds for which a collector has lived before devices are offered to it. One that restarts
     again and again gets none."""

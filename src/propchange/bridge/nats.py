@@ -87,6 +87,7 @@ class NatsOutput:
             settings,
             limits,
             away=self._away,
+            connected=self._connected,
             back=self._back,
             shown=self._shown,
             say=say,
@@ -249,6 +250,10 @@ class NatsOutput:
         # The server that is gone answers none of these: they are asked again when it is back.
         for task in self._asking:
             task.cancel()
+
+    def _connected(self) -> None:
+        self.collector.store_connected(self._now())
+        self._wake.set()
 
     def _back(self) -> None:
         self.collector.store_back(self._now())

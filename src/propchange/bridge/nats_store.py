@@ -99,8 +99,10 @@ class NatsRefused(Exception):
 
 
 class NatsStore:
-    """The store of one collector. ``away`` and ``back`` are called when the server is lost, and
-    when it can be asked again; ``shown`` with each lease and claim. Raises ConfigurationError if a
+    """The store of one collector. ``away`` is called when the server is lost, ``connected`` when
+    there is a connection again, and ``back`` when leases and claims are watched again; ``shown``
+    with each lease and claim. In a cluster that looks for a leader, the second and the third are
+    seconds apart. Raises ConfigurationError if a
     file of the settings cannot be used."""
 
     def __init__(
@@ -109,6 +111,7 @@ class NatsStore:
         limits: CollectorLimits,
         *,
         away: Callable[[], object],
+        connected: Callable[[], object],
         back: Callable[[], object],
         shown: Callable[[Place, str, int, bytes], object],
         say: Callable[[str], object],
@@ -116,6 +119,7 @@ class NatsStore:
         self._settings = settings
         self._limits = limits
         self._away = away
+        self._connected = connected
         self._back = back
         self._shown = shown
         self._say = say
@@ -210,6 +214,7 @@ class NatsStore:
     async def _reconnected(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
+        self._connected()
         self._watching = asyncio.get_running_loop().create_task(self._begin_again())
 
     async def _begin_again(self) -> None:
