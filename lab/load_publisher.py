@@ -98,20 +98,34 @@ def limits_of(changes: dict[str, Any]) -> Limits:
 
 class Measuring:
     """Time and memory since :meth:`begin`. ``pause_ms`` is the longest pause of the loop by the
-    clock, with the time of other processes; ``busy_ms`` is its processor time."""
+    clock, with the time of other processes; ``busy_ms`` is its processor time. ``full_ms`` is the
+    processor time of the longest of ``full`` collections of all objects, ``part_ms`` that of the
+    longest other garbage collection."""
 
     def __init__(self, later: Callable[[float, Callable[[], None]], object]) -> None:
         self._later = later
         self._last = time.monotonic()
         self._statm = open("/proc/self/statm")  # noqa: SIM115 - read again when no descriptor is left
         self.begin()
+        gc.callbacks.append(self._collecting)
         self._tick()
 
     def begin(self) -> None:
         self._last = time.monotonic()
         self._last_cpu = time.process_time()
         self._pause = self._busy = 0.0
-        self._cpu = time.process_time()
+        self._cpu = self._collecting_since = time.process_time()
+        self._full = 0
+        self._longest = {True: 0.0, False: 0.0}
+
+    def _collecting(self, phase: str, info: dict[str, int]) -> None:
+        now = time.process_time()
+        if phase == "start":
+            self._collecting_since = now
+            return
+        full = info["generation"] == 2
+        self._full += full
+        self._longest[full] = max(self._longest[full], now - self._collecting_since)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -128,6 +142,9 @@ class Measuring:
         return {
             "pause_ms": round(self._pause * 1000, 1),
             "busy_ms": round(self._busy * 1000, 1),
+            "full": self._full,
+            "full_ms": round(self._longest[True] * 1000, 1),
+            "part_ms": round(self._longest[False] * 1000, 1),
             "cpu_seconds": round(time.process_time() - self._cpu, 2),
             "resident_kb": resident // 1024,
             "descriptors": len(os.listdir("/proc/self/fd")),

@@ -29,6 +29,7 @@ from propchange.bridge.output import Output
 from propchange.bridge.service_watching import ServiceWatching
 from propchange.bridge.topics import part
 from propchange.cli.exit_status import CommandFailed, run
+from propchange.cli.garbage_collection import program_left_out
 from propchange.cli.lines import escape
 from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
 from propchange.cli.options import exclude_option, interface_option, make_control_point
@@ -175,7 +176,8 @@ async def _bridge(options: BridgeOptions) -> None:
         )
         if nats is not None:
             nats.watching = watching
-        await watching.run()
+        with program_left_out():
+            await watching.run()
 
 
 def _read(path: Path | None) -> Tables:

@@ -19,6 +19,7 @@ import click
 import propchange
 from propchange import HostedDevice
 from propchange.cli.exit_status import CommandFailed, run
+from propchange.cli.garbage_collection import program_left_out
 from propchange.cli.lines import HostedLine, Source, escape, now
 from propchange.cli.options import exclude_option, interface_option
 from propchange.cli.output import LineFormat, Writer, output
@@ -130,7 +131,9 @@ async def _host(options: HostOptions) -> None:
                 "announced once there is one\n"
             )
         assignments = _begin(hosted, writer, form, printer, errors)
-        await writer.run(_assign_lines(hosted, assignments, errors, until_eof=options.until_eof))
+        with program_left_out():
+            lines = _assign_lines(hosted, assignments, errors, until_eof=options.until_eof)
+            await writer.run(lines)
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from propchange import ControlPoint, StatusChange, Subscription
 from propchange.cli.event_printer import EventPrinter
 from propchange.cli.event_table import EventTable
 from propchange.cli.exit_status import CommandFailed, run
+from propchange.cli.garbage_collection import program_left_out
 from propchange.cli.jsonlines import JSONLines, diagnosis_object, json_line, source_members
 from propchange.cli.lines import DiagnosisLine, Source, now
 from propchange.cli.metrics_port import MetricsAddress, metrics_port_option, metrics_served
@@ -243,7 +244,8 @@ async def _watch(options: WatchOptions) -> None:
         )
         printer.find_again = finding.find_again
         wanted = [(target.source, finding.find(target)) for target in targets]
-        await printer.run(wanted, options.seconds)
+        with program_left_out():
+            await printer.run(wanted, options.seconds)
 
 
 async def _watch_all(options: WatchOptions) -> None:
@@ -296,12 +298,13 @@ async def _watch_all(options: WatchOptions) -> None:
         if options.multicast:
             events = control_point.multicast_events(options.type)
             works.append(print_multicast(printer, events))
-        if table is None:
-            await printer.run_with(works, options.seconds)
-        else:
-            with Screen(sys.stdout, writer, table) as screen:
-                printer.ending = screen.finish
-                await printer.run_with([*works, screen.draw()], options.seconds)
+        with program_left_out():
+            if table is None:
+                await printer.run_with(works, options.seconds)
+            else:
+                with Screen(sys.stdout, writer, table) as screen:
+                    printer.ending = screen.finish
+                    await printer.run_with([*works, screen.draw()], options.seconds)
         if not writer.ended.is_set() and (reason := nothing(options.seconds or 0)):
             raise CommandFailed(reason)
 
