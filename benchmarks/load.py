@@ -54,19 +54,10 @@ async def _ready(
     publisher.close()
 
 
-async def changes(
-    publisher: Publisher,
-    kinds: Sequence[str],
-    rate: float,
-    seconds: float,
-    *,
-    per_address: int = 1,
-    number_of_first: int = 0,
-) -> str:
+async def changes(publisher: Publisher, kinds: Sequence[str], rate: float, seconds: float) -> str:
     """Send changes to subscribers of these kinds. Prints what the good subscribers received, and
     how late."""
-    ready = _ready(publisher, kinds, per_address=per_address, first=number_of_first)
-    async with ready as (subscribers, first):
+    async with _ready(publisher, kinds, per_address=1) as (subscribers, first):
         good = subscribers.good
         number = await publisher.ask("run", 1, 1)
         await wait(lambda: have(good, number), 10)
@@ -123,25 +114,79 @@ async def _beside(
         await process.wait()
 
 
+@contextlib.asynccontextmanager
+async def _fifty_good(
+    options: argparse.Namespace, bad: Sequence[str], per_address: int
+) -> AsyncIterator[tuple[Publisher, Subscribers]]:
+    """A publisher with 50 good subscribers, beside the ``bad`` ones."""
+    publisher = Publisher(options.runtime, options.limits, options.descriptors)
+    async with (
+        _beside(publisher, bad, per_address),
+        _ready(publisher, ["good"] * 50, per_address=per_address, first=50) as (subscribers, _),
+    ):
+        number = await publisher.ask("run", 1, 1)
+        await wait(lambda: have(subscribers.good, number), 10)
+        for each in subscribers.good:
+            each.latencies.clear()
+        yield publisher, subscribers
+
+
 async def _bad(options: argparse.Namespace) -> None:
-    """Fifty good subscribers, alone and beside fifty bad ones of each kind."""
+    """Fifty good subscribers of one publisher, and fifty of another one that also has fifty bad
+    subscribers. The two publishers take turns, so that other programs disturb both alike."""
     rate, seconds = options.rate or 10, options.seconds or 60
     for per_address in (1, 100):
-        for kind in ["good", *options.kinds]:
-            publisher = Publisher(options.runtime, options.limits, options.descriptors)
-            bad = {"good": (), "all": BAD * 5}.get(kind, (kind,) * 50)
-            async with _beside(publisher, bad, per_address):
-                told = await changes(
-                    publisher,
-                    ["good"] * 50,
-                    rate,
-                    seconds,
-                    per_address=per_address,
-                    number_of_first=50,
-                )
+        for kind in options.kinds:
+            bad = BAD * 5 if kind == "all" else (kind,) * 50
+            async with (
+                _fifty_good(options, (), per_address) as alone,
+                _fifty_good(options, bad, per_address) as beside,
+            ):
+                told = await _in_turns(alone, beside, rate, seconds)
             where = "one address" if per_address > 1 else "an address each"
-            who = "50 good" if kind == "good" else f"50 {kind} and 50 good"
-            print(f"{options.runtime:8}{who}, {where}: {told}", flush=True)
+            print(f"{options.runtime:8}{kind}, {where}: {told}", flush=True)
+
+
+_TURN_SECONDS = 2.0
+
+
+async def _in_turns(
+    alone: tuple[Publisher, Subscribers],
+    beside: tuple[Publisher, Subscribers],
+    rate: float,
+    seconds: float,
+) -> str:
+    """Send changes at each of the two publishers for ``seconds``, in turns. Returns the figures of
+    their good subscribers."""
+    publisher, subscribers = beside
+    opened = sum(each.opened for each in subscribers.good)
+    await publisher.ask("measure")
+    resident, half = 0, 0.0
+    number = 0
+    turns = 2 * max(round(seconds / _TURN_SECONDS / 2), 1)
+    for turn in range(turns):
+        if turn == turns // 2:
+            resident, half = (await publisher.ask("figures"))["resident_kb"], time.monotonic()
+        for each in (alone, beside):
+            number = await each[0].ask("run", rate, seconds / turns)
+            await wait(partial(have, each[1].good, number), 10)
+    figures = await publisher.ask("figures")
+    grown = (figures["resident_kb"] - resident) / resident * 60 / (time.monotonic() - half)
+    good = subscribers.good
+    lines = []
+    p99 = []
+    for _, each in (alone, beside):
+        latencies = [late for one in each.good for late in one.latencies]
+        p99.append(milliseconds(latencies, 0.99))
+        lines.append(f"p50 {milliseconds(latencies, 0.5)} p99 {p99[-1]} ms")
+    return (
+        f"{lines[0]} alone, {lines[1]} beside, p99 {p99[1] / p99[0]:.2f} times, "
+        f"{sum(len(each.latencies) for each in good)} events, "
+        f"{sum(each.opened for each in good) - opened} opened again, "
+        f"{sum(each.gaps for each in good)} gaps, "
+        f"{sum(not have([each], number) for each in good)} without the last; {figures}, "
+        f"resident {100 * grown:+.2f} % a minute in the last half"
+    )
 
 
 async def _subscriptions(options: argparse.Namespace) -> None:
@@ -152,8 +197,12 @@ async def _subscriptions(options: argparse.Namespace) -> None:
             "subscriptions_per_service": 2 * count,
         } | options.limits
         publisher = Publisher(options.runtime, limits, options.descriptors)
+        await publisher.ask("measure")
         before = (await publisher.ask("figures"))["resident_kb"]
-        async with _ready(publisher, ["good"] * count, per_address=250) as (subscribers, first):
+        ready = _ready(publisher, ["good"] * count, per_address=options.per_address or 250)
+        async with ready as (subscribers, first):
+            figures = await publisher.ask("figures")
+            print(f"{options.runtime:8}{count:6} subscribe: {figures}", flush=True)
             await asyncio.sleep(1)
             idle = (await publisher.ask("figures"))["resident_kb"]
             await publisher.ask("measure")
@@ -204,7 +253,7 @@ async def _storm(options: argparse.Namespace) -> None:
     answers: Counter[str] = Counter()
 
     async with Subscribers(
-        ["good"] * int(rate * seconds), per_address=options.per_address
+        ["good"] * int(rate * seconds), per_address=options.per_address or 1
     ) as subscribers:
 
         async def one(subscriber: Subscriber) -> None:
@@ -297,7 +346,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="changes per second")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--limits", type=json.loads, default={}, help="as a JSON object")
-    parser.add_argument("--per-address", type=int, default=1, help="subscribers, in a storm")
+    parser.add_argument("--per-address", type=int, default=0, help="subscribers; not all scenarios")
     parser.add_argument("--descriptors", type=int, default=0, help="RLIMIT_NOFILE of the publisher")
     options = parser.parse_args()
     uvloop.run(SCENARIOS[options.scenario](options))
