@@ -36,6 +36,7 @@ from propchange.core.values.merging import (
     format_container_update_ids,
     parse_container_update_ids,
 )
+from propchange.core.values.repeated_lastchange import RepeatedLastChange
 from propchange.core.wire import headers, mending
 from propchange.core.wire.messages import Endpoint, Request, Response
 from propchange.core.wire.propertyset import (
@@ -222,6 +223,11 @@ def lastchange(data: bytes) -> None:
     except RemoteProtocolError as error:
         _check_400(error)
         return
+    if (form := RepeatedLastChange.learn(text, DEFAULT_LIMITS)) is not None:
+        texts = form.read(text)
+        assert texts is None or texts == [entry.text for entry in found.entries]
+        keys = [(entry.variable, entry.instance, entry.channel) for entry in found.entries]
+        assert [key for key, _, _, _ in form.keys] == keys
     fold = LastChangeFold(CDS_EVENT if found.is_log else "urn:x")
     assert len(found.problems) <= 16
     with contextlib.suppress(ValueError):

@@ -24,6 +24,7 @@ from propchange.core.subscriber.requests import http_url, redirect_url
 from propchange.core.values.data_types import DATA_TYPES, data_type
 from propchange.core.values.lastchange import AVT, LastChangeFold, parse_lastchange
 from propchange.core.values.merging import CONTAINERS, parse_container_update_ids
+from propchange.core.values.repeated_lastchange import RepeatedLastChange
 from propchange.core.wire.headers import (
     parse_callback,
     parse_host,
@@ -168,6 +169,13 @@ def decode_lastchange(data: bytes) -> object:
     return record().decode(0, (("LastChange", text_of(data)),), initial=False)
 
 
+def repeat_lastchange(data: bytes) -> object:
+    """Learn the form of a LastChange, and read it by that form."""
+    text = text_of(data)
+    form = RepeatedLastChange.learn(text, UNLIMITED)
+    return None if form is None else form.read(text)
+
+
 def describe(data: bytes) -> object:
     description = parse_description(data, "http://192.0.2.7/d.xml", UNLIMITED)
     return ServiceNames(description.all_services())
@@ -176,6 +184,7 @@ def describe(data: bytes) -> object:
 READERS: dict[str, Read] = {
     "propertyset": lambda data: parse_propertyset(data, UNLIMITED),
     "lastchange": lambda data: parse_lastchange(text_of(data), UNLIMITED),
+    "repeated lastchange": repeat_lastchange,
     "event": decode_lastchange,
     "fold": lambda data: LastChangeFold(AVT)(text_of(data), text_of(data)),
     "description": describe,
@@ -213,6 +222,7 @@ def in_arguments(shape: Shape) -> Shape:
 PLACES = {
     "propertyset": ["{}", PROPERTYSET, PROPERTYSET.format("<e:property><A>{}</A></e:property>")],
     "lastchange": ["{}", LASTCHANGE.format('<InstanceID val="0">{}</InstanceID>')],
+    "repeated lastchange": ["{}", LASTCHANGE.format('<InstanceID val="0">{}</InstanceID>')],
     "event": [LASTCHANGE],
     "description": [ROOT.format("<device>{}</device>")],
     "scpd": [SCPD.format("<serviceStateTable>{}</serviceStateTable>")],

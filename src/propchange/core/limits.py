@@ -39,8 +39,9 @@ class Limits(Record):
     the work for a peer whose heads always differ."""
 
     learned_bodies: int = 8
-    """Bodies of event messages that one subscription learns, to read the next one faster. Bounds
-    the work for a device whose bodies always differ in more than a value."""
+    """Bodies of event messages that one subscription learns, to read the next one faster, and
+    texts of LastChange, counted apart. Bounds the work for a device whose bodies always differ in
+    more than values."""
 
     pipelined_requests: int = 32
     """Requests of one connection that are parsed and not yet answered. The connection is not read

@@ -16,9 +16,9 @@ from propchange.core.values.lastchange import (
     LastChange,
     LastChangeEntry,
     LastChangeFold,
-    _parse_plain,
     format_lastchange,
     parse_lastchange,
+    parse_plain_lastchange,
 )
 from propchange.errors import RemoteProtocolError
 
@@ -431,12 +431,12 @@ PLAIN = (
 
 def plain(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange | None:
     """What is read without a tree of the elements, if it is. It must be what the tree gives."""
-    found = _parse_plain(text, limits)
+    found = parse_plain_lastchange(text, limits)
     if found is not None:
         # One blank more, and it is not plain any more.
         assert text.startswith("<Event ")
         other = f"<Event {text[6:]}"
-        assert _parse_plain(other, limits) is None
+        assert parse_plain_lastchange(other, limits) is None
         assert found == parse_lastchange(other, limits)
     return found
 

@@ -132,6 +132,11 @@ class InstanceValues:
         values = self._by_instance.get(key[1])
         return None if values is None else values.get(key)
 
+    def of(self, instance: int | None) -> dict[StateKey, object]:
+        """The values of ``instance``, live, or an empty dict. The caller may set a key that has a
+        value to another small value, while no value of the subscription is large."""
+        return self._by_instance.get(instance, {})
+
     def channels(self, name: str, instance: int | None) -> list[str | None]:
         """The channels with a value of the variable ``name`` of ``instance``."""
         values = self._by_instance.get(instance, {})

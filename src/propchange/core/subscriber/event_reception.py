@@ -17,8 +17,11 @@ from propchange.core.subscriber.outcomes import (
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.renewal import SubscriptionRenewal
 from propchange.core.subscriber.states import GRANTED, SubscriberState
+from propchange.core.values.data_types import DATA_TYPES
+from propchange.core.values.repeated_lastchange import RepeatedLastChange
 from propchange.core.wire.propertyset import Pairs
 
+_AS_TEXT = DATA_TYPES["string"].parse
 _ACTIVE, _UNANSWERED = SubscriberState.ACTIVE, SubscriberState.UNANSWERED
 _EXPECTED = SeqVerdict.EXPECTED
 _LATE = SeqVerdict.LATE
@@ -95,7 +98,7 @@ class EventReception:
     def _receive_next(
         self, record: SubscriptionRecord, seq: int, content: int, pairs: Pairs, now: float
     ) -> bool:
-        """Take the next event in order, of one variable that is no LastChange, of a subscription
+        """Take the next event in order, of one variable, of a subscription
         without a loss, a doubt, a minimum interval or large values. Returns False, and does
         nothing, for any other event.
 
@@ -105,17 +108,19 @@ class EventReception:
         sequence, values, convert = record.sequence, record.values, record.convert
         variable, text = pairs[0]
         if (
-            variable == "LastChange"
-            or not sequence.reliable
+            not sequence.reliable
             or record.state is not _ACTIVE
             or record.doubt is not None
             or record.minimum_interval is not None
             or record.unreadable
             or record.large.sizes
             or len(text) > LARGE
-            or (convert is None and variable not in values)  # it may have no room
         ):
             return False
+        if variable == "LastChange":
+            return self._receive_last_change(record, seq, content, pairs, now)
+        if convert is None and variable not in values:
+            return False  # it may have no room
         sequence.judge(seq, content)
         record.last_event_at = now
         record.events += 1
@@ -132,6 +137,64 @@ class EventReception:
         # As Change(…), see read_changes().
         change = tuple.__new__(Change, (variable, value, previous, None, None, text))
         event = Event(record, record.sid, seq, changes, (change,))
+        event.received = pairs
+        self._outcomes.append(event)
+        return True
+
+    def _receive_last_change(
+        self, record: SubscriptionRecord, seq: int, content: int, pairs: Pairs, now: float
+    ) -> bool:
+        """Continue :meth:`_receive_next` for a LastChange that differs from an earlier one in the
+        texts of its values alone, if each declared variable in it has a value already. Returns
+        False, and does nothing, for any other one.
+
+        The effects are those of :meth:`.SubscriptionRecord.decode`. This takes 6 us instead of
+        10.
+        """
+        text, values, convert = pairs[0][1], record.values, record.convert
+        form = record.last_change_form
+        texts = None if form is None else form.read(text)
+        if form is None or texts is None:
+            if record.last_change_forms < record.limits.learned_bodies:
+                record.last_change_forms += 1
+                record.last_change_form = RepeatedLastChange.learn(text, record.limits)
+            return False
+        known = record.instances.of(form.instance)
+        if "LastChange" in values:
+            return False
+        if not form.distinct <= known.keys():
+            # One that the description does not declare has no value. Another may have no room.
+            missing = form.distinct - known.keys()
+            if convert is None or any(name in convert for name, _, _ in missing):
+                return False
+        if convert is None:
+            if len(values) + len(texts) > record.limits.fold_keys:
+                return False
+        elif convert.get("LastChange", _AS_TEXT) != _AS_TEXT:
+            return False
+        record.sequence.judge(seq, content)
+        record.last_event_at = now
+        record.events += 1
+        make, changes = tuple.__new__, Changes()
+        # As Change(…), see read_changes().
+        details = [make(Change, ("LastChange", text, None, None, None, text))]
+        instance = form.instance
+        value: object
+        for (key, name, channel, is_main), new in zip(form.keys, texts, strict=True):
+            previous = known.get(key)
+            value = new
+            if convert is not None:
+                try:
+                    value = convert[name](new)
+                except Exception:  # noqa: BLE001 - a program's function may raise anything
+                    details.append(Change(name, None, previous, instance, channel, new))
+                    continue
+            details.append(make(Change, (name, value, previous, instance, channel, new)))
+            known[key] = value
+            if is_main:
+                changes[name] = value
+        values.update(changes)
+        event = Event(record, record.sid, seq, changes, tuple(details))
         event.received = pairs
         self._outcomes.append(event)
         return True

@@ -38,6 +38,7 @@ from propchange.core.values.lastchange import (
     parse_lastchange,
 )
 from propchange.core.values.merging import CONTAINERS, Merge
+from propchange.core.values.repeated_lastchange import RepeatedLastChange
 from propchange.core.wire.messages import Endpoint, Response
 from propchange.core.wire.propertyset import RepeatedBody
 from propchange.errors import RemoteProtocolError
@@ -205,6 +206,10 @@ class SubscriptionRecord:
     """What is around the text in the bodies of its messages."""
     forms: int = 0
     """The number of bodies from which a form was learned."""
+    last_change_form: RepeatedLastChange | None = None
+    """What is around the values in its LastChanges."""
+    last_change_forms: int = 0
+    """The number of LastChanges from which a form was learned."""
     deafness: Deafness | None = None
     confirmed_at: float = -inf
     """Time at which the last SUBSCRIBE or renewal was sent that the device has granted."""

@@ -44,8 +44,8 @@ CDS_EVENT = "urn:schemas-upnp-org:av:cds-event"
 MASTER = "Master"
 """The channel that stands for all channels."""
 
-# The plain form, see _parse_plain(). No value has a tab or a line end, since an XML parser turns
-# those of an attribute into blanks.
+# The plain form, see parse_plain_lastchange(). No value has a tab or a line end, since an XML
+# parser turns those of an attribute into blanks.
 _PLAIN_VALUE = r"[ !#-%'-;=?-~]*(?:&(?:amp|lt|gt|quot|apos);[ !#-%'-;=?-~]*)*"
 _PLAIN_VARIABLE = (
     r"<([A-Za-z_][A-Za-z0-9_.-]*)(?: channel=\"([ !#-%'-;=?-~]+)\")? "
@@ -108,7 +108,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
 
     Raises RemoteProtocolError with status 400 for a text in neither format.
     """
-    plain = _parse_plain(text, limits)
+    plain = parse_plain_lastchange(text, limits)
     if plain is not None:
         return plain
     root, mended = _parse(text, limits)
@@ -139,7 +139,7 @@ def parse_lastchange(text: str, limits: Limits = DEFAULT_LIMITS) -> LastChange:
     return LastChange(root.namespace, is_log, tuple(entries), tuple(problems), mended)
 
 
-def _parse_plain(text: str, limits: Limits) -> LastChange | None:
+def parse_plain_lastchange(text: str, limits: Limits) -> LastChange | None:
     """A LastChange in the form that nearly every AV device sends; None for any other text. That
     form is ASCII and has no namespace prefix. Each value is the attribute ``val`` of an element of
     its own. The attribute ``channel`` may stand before it.
