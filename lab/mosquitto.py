@@ -29,18 +29,16 @@ PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 
 class Mosquitto:
-    """A broker with its store and its log in ``folder``. Its configuration has ``lines`` too."""
+    """A broker with its store and its log in ``folder``. Its configuration has ``lines`` too;
+    without any, everybody may come in."""
 
-    def __init__(self, folder: Path, lines: str = "", *, address: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, *lines: str, address: str = "127.0.0.1") -> None:
         self.folder = folder
         self.address = address
         self.port = free_port()
-        self._lines = lines
+        self.url = f"mqtt://{self.address}:{self.port}"
+        self._lines = lines or ("allow_anonymous true",)
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"mqtt://{self.address}:{self.port}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -55,9 +53,9 @@ class Mosquitto:
             raise Missing("no mosquitto on this machine: tools/install-peers installs it")
         configuration = self.folder / "mosquitto.conf"
         configuration.write_text(
-            f"listener {self.port} {self.address}\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {self.folder}/\nautosave_interval 1\n"
-            f"user {os.environ.get('USER', 'root')}\n{self._lines}\n"
+            f"listener {self.port} {self.address}\npersistence true\n"
+            f"persistence_location {self.folder}/\nautosave_interval 1\nuser {_user()}\n"
+            + "".join(f"{line}\n" for line in self._lines)
         )
         with (self.folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -75,9 +73,15 @@ class Mosquitto:
     def stop(self, signal_: int = signal.SIGTERM) -> None:
         """End it, with SIGKILL as without power."""
         if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)  # a stopped one does not end
             self._process.send_signal(signal_)
             self._process.wait()
             self._process = None
+
+
+def _user() -> str:
+    # As root, Mosquitto would become another user, who cannot write into the folder.
+    return "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
 
 
 async def retained(broker: Mosquitto, *filters: str) -> dict[str, bytes]:

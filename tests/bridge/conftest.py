@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,53 +15,20 @@ from typing import Any
 import aiomqtt
 import pytest
 
+import lab.mosquitto
+from lab.fixtures import missing
+from lab.programs import Missing
 from tests.cli.conftest import PATIENCE, Loop, Workbench, loop, start, workbench
 
 __all__ = ["Loop", "Workbench", "loop", "start", "workbench"]
 
-MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-class Mosquitto:
-    """A broker with a store in ``folder``. ``lines`` are lines of its configuration."""
+class Mosquitto(lab.mosquitto.Mosquitto):
+    """A broker that a test without a loop asks. ``options`` are those of its clients."""
 
     def __init__(self, folder: Path, *lines: str) -> None:
-        self.port = free_port()
-        self.url = f"mqtt://127.0.0.1:{self.port}"
+        super().__init__(folder, *lines)
         self.options: dict[str, Any] = {}
-        self._config = folder / "mosquitto.conf"
-        self._log = folder / "mosquitto.log"
-        if not lines:
-            lines = ("allow_anonymous true",)
-        settings = (f"listener {self.port} 127.0.0.1", "persistence true", f"user {_user()}")
-        store = (f"persistence_location {folder}/", "autosave_interval 1")
-        self._config.write_text("\n".join((*settings, *store, *lines)) + "\n")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stderr=log)
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, self._log.read_text()
-                time.sleep(0.02)
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-        self.process.send_signal(number)
-        self.process.wait(PATIENCE)
 
     def retained(self, filter: str = "propchange/#") -> dict[str, Any]:
         """What is retained now: the payloads, read as JSON, by topic."""
@@ -106,29 +71,23 @@ class Mosquitto:
             time.sleep(0.1)
 
 
-def _user() -> str:
-    # As root, Mosquitto would become another user, who cannot write into the test's folder.
-    return "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
-
-
 @pytest.fixture
 def mosquitto_in(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     """Start a broker, with lines of its configuration."""
-    if not Path(MOSQUITTO).exists():
-        if os.environ.get("CI"):
-            pytest.fail("mosquitto is not installed: tools/install-peers installs it")
-        pytest.skip("mosquitto is not installed: tools/install-peers installs it")
     running: list[Mosquitto] = []
 
     def begin(*lines: str) -> Mosquitto:
-        running.append(Mosquitto(tmp_path, *lines))
-        return running[-1]
+        made = Mosquitto(tmp_path, *lines)
+        try:
+            made.start()
+        except Missing as error:
+            missing(error)
+        running.append(made)
+        return made
 
     yield begin
     for each in running:
-        assert each.process is not None
-        each.process.kill()
-        each.process.wait(PATIENCE)
+        each.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_a_bridge_says_whether_its_broker_is_there_and_how_far_behind(
     wait_for(url, "propchange_bridge_acknowledged_total", lambda value: value >= 4)
     wait_for(url, 'propchange_subscriptions{status="active"}', lambda value: value == 2)
     wait_for(url, "propchange_bridge_broker_lag_seconds", lambda value: value == 0)
-    mosquitto.end(signal.SIGKILL)
+    mosquitto.stop(signal.SIGKILL)
     wait_for(url, "propchange_bridge_broker_connected", lambda value: value == 0)
     mosquitto.start()
     wait_for(url, "propchange_bridge_broker_connected", lambda value: value == 1)

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from lab.programs import free_port
 from propchange import Device, host
 from tests.asyncio.announcing import Announcer
-from tests.bridge.conftest import Mosquitto, RunningBridge, Workbench, free_port
+from tests.bridge.conftest import Mosquitto, RunningBridge, Workbench
 from tests.cli.conftest import PATIENCE, Loop, Thermometer
 
 pytestmark = pytest.mark.slow  # each starts a broker
@@ -183,7 +184,7 @@ def test_a_broker_that_is_killed_and_has_lost_its_store_gets_everything_again(
 ) -> None:
     running = bridge(workbench.url, "--mqtt", mosquitto.url, "--id", "attic", "--distinct")
     before = mosquitto.wait_for(online(workbench, "Thermometer", "Values"))
-    mosquitto.end(signal.SIGKILL)
+    mosquitto.stop(signal.SIGKILL)
     for each in tmp_path.glob("*.db*"):
         each.unlink()
     workbench.set(workbench.thermometer, "Temperature", 22.0)
@@ -294,7 +295,7 @@ def test_a_device_that_says_goodbye_is_offline_then_cleared_and_back_when_it_is_
 def test_a_broker_that_is_not_there_yet_is_waited_for(
     mosquitto: Mosquitto, workbench: Workbench, bridge: Begin
 ) -> None:
-    mosquitto.end()
+    mosquitto.stop()
     running = bridge(workbench.url, "--mqtt", mosquitto.url, "--id", "attic")
     assert running.process.stderr is not None
     said = running.process.stderr.readline()

@@ -155,16 +155,26 @@ class SubscriptionRecord:
     """
 
     event_url: str
+    """The URL to which SUBSCRIBE is sent."""
     _: KW_ONLY
     persistent: bool
+    """Whether it goes on trying when the first SUBSCRIBE fails."""
     describable: bool
+    """Whether the runtime can read the description again."""
     device: Hashable
+    """The key of its device, as given to :meth:`.SubscriberProtocol.subscribe`."""
     convert: Convert | None
+    """Variable -> the function from text to value; None: values are texts."""
     duration_wanted: int
+    """The duration in TIMEOUT of a SUBSCRIBE, in seconds."""
     limits: Limits
+    """The caps of its control point."""
     begun_at: float
+    """Time at which the program has asked for it."""
     statevar: tuple[str, ...] = ()
+    """The variables in STATEVAR; empty: all."""
     must_describe: bool = False
+    """Whether the description is read before the next SUBSCRIBE."""
     owes_event: bool = True
     """Whether the device owes an initial event: False if its service description declares no
     evented variable."""
@@ -174,34 +184,52 @@ class SubscriptionRecord:
     """Variable -> how its texts are merged; of the others the newer text replaces the older."""
 
     state: SubscriberState = SubscriberState.WAITING
+    """The state of the protocol. ``status`` is made of it for the program."""
     status: Status = Status.SUBSCRIBING
+    """The present status."""
     status_cause: Cause | None = None
+    """The cause of the last change of the status; None before one."""
     status_reason: str = ""
+    """The reason of that change in words."""
     sid: str = ""
+    """The SID of the last grant; empty before the first."""
     path: str = ""
+    """The path of the delivery URL; empty when no event is expected."""
     former_path: str = ""
     """The path of the former grant."""
     advertised: Advertised | None = None
+    """The delivery URL of the last SUBSCRIBE; None before the first."""
     sources: Sources = field(default_factory=Sources)
     """The address that the next SUBSCRIBE leaves from."""
     slow: bool = False
     """Whether an initial event came after its SID had been given back."""
     late_sids: list[str] = field(default_factory=list)
+    """SIDs that were given back because no initial event had come. A late event for one sets
+    ``slow``."""
     remote: Endpoint | None = None
+    """The device's end of the connection on which the last SUBSCRIBE was answered."""
     device_host: str | None = None
+    """The address of the device, from which its events should come; None without a grant."""
     grant: Grant | None = None
     """The last grant. It is valid while the state says so."""
     outage: Outage | None = None
+    """The renewals without an answer since the last one that was answered."""
     failure: FailedAttempt | None = None
     """None after a grant."""
     failures: int = 0
+    """Requests in a row that have failed. The wait before the next one grows with it."""
     bucket: TokenBucket = field(init=False)
+    """The rate of its SUBSCRIBE requests."""
     sequence: Sequence = field(default_factory=Sequence)
+    """The SEQ of the last event, and the expected one."""
     unreliable_reported: bool = False
+    """Whether an outcome has said that SEQ is wrong at this device."""
     foreign_sources: set[str] = field(default_factory=set)
+    """Addresses other than the device's from which an event came and was reported."""
     head: object | None = None
-    """The head of the last message that was accepted; ``answer`` is its answer."""
+    """The head of the last message that was accepted."""
     answer: Response = field(init=False)
+    """The answer to that message. A message with the same head gets it too."""
     form: RepeatedBody | None = None
     """What is around the text in the bodies of its messages."""
     forms: int = 0
@@ -211,14 +239,17 @@ class SubscriptionRecord:
     last_change_forms: int = 0
     """The number of LastChanges from which a form was learned."""
     deafness: Deafness | None = None
+    """The first grant in a row without an event; None once an event has come."""
     confirmed_at: float = -inf
     """Time at which the last SUBSCRIBE or renewal was sent that the device has granted."""
     renewals: int = 0
+    """The number of renewals that were granted."""
     former_sids: tuple[str, ...] = ()
     """The SIDs that this grant had before a renewal was answered with another one."""
     awaits_new_sid: bool = False
     """Whether no event has come for the SID that replaced the last of ``former_sids``."""
     gaps: int = 0
+    """The number of gaps in SEQ."""
     losses: int = 0
     """Event messages that are known to be lost."""
     loss: Loss | None = None
@@ -226,22 +257,27 @@ class SubscriptionRecord:
     doubt: Loss | None = None
     """An event that was not taken, and that the device may send again."""
     repair: Repair | None = None
+    """The last fresh subscription after a loss."""
     wasted: WastedConnections | None = None
+    """The connections without a request since the last event."""
     wasted_most: int = field(init=False)
     """The number of wasted connections that count as a lost event."""
     doubted: dict[str, object] | None = None
     """The values before a repair for wasted connections. If the initial event has the same values,
     these connections were no events."""
     last_event_at: float | None = None
+    """Time of the last event; None before the first."""
     events: int = 0
     """The number of event messages that were taken."""
     merged: int = 0
     """The number of events that were merged into others, because of ``minimum_interval`` or because
     the program reads them slowly."""
     values: dict[str, object] = field(default_factory=dict)
+    """The current state: variable -> value."""
     instances: InstanceValues = field(init=False)
     """The part of the state that came by LastChange."""
     large: LargeValues = field(init=False)
+    """The sizes of the long texts in the state."""
     unreadable: tuple[str, ...] = ()
     """The unreadable parts of the last event, a sentence each."""
     problems: tuple[str, ...] = ()
