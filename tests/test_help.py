@@ -44,6 +44,18 @@ def test_the_first_screen_of_a_control_point_has_each_option_and_each_method() -
 
 
 @pytest.mark.parametrize(
+    ("thing", "most"),
+    [(propchange.ControlPoint, 175), (propchange.blocking.ControlPoint, 160)],
+)
+def test_the_help_of_a_control_point_has_a_paragraph_for_each_method(
+    thing: object, most: int
+) -> None:
+    """What takes pages is on a page."""
+    assert len(lines_of(thing)) <= most
+    assert "typing.Generic" not in "\n".join(lines_of(thing))
+
+
+@pytest.mark.parametrize(
     "function",
     [
         propchange.host,

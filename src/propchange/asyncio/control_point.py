@@ -21,10 +21,11 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
+from propchange.driver.sightings import Sightings
 from propchange.driver.sockets import ports_of
 
 
-class ControlPoint(NoApplication, ControlPointView[Sighting]):
+class ControlPoint(NoApplication, ControlPointView):
     """Subscribes to services and receives their events:
     ``async with ControlPoint() as control_point:``. Its methods:
 
@@ -52,11 +53,10 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
     - ``tap``: is called with each message and each outcome
     - ``friendly_name``: its name for devices; ``limits``: caps
 
-    Raises ValueError for an argument that is out of range. Entering raises
-    ConnectionFailed if it cannot listen on the port or the interface.
+    docs/control-point-options.md says more of each. Raises ValueError for
+    an argument that is out of range. Entering raises ConnectionFailed if it
+    cannot listen on the port or the interface.
     """
-
-    _sighting_type = Sighting
 
     @short_in_help
     def __init__(
@@ -81,41 +81,6 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
         limits: Limits = DEFAULT_LIMITS,
         tap: Callable[[object], None] | None = None,
     ) -> None:
-        """The options in full.
-
-        One listener receives the events of all subscriptions. ``interface`` is the name of a
-        network interface, with all its addresses, or an IP address of this machine: the control
-        point takes events there alone, and subscribes from there. None: on all. ``exclude`` are
-        names of interfaces that are not used: there is no discovery on them, no request leaves from
-        their addresses, and no event is taken at them. ``port`` is the port to listen on, 0 for any
-        free one, or several ports such as ``range(49152, 49200)``: the first free one is used. A
-        firewall or a container has to let connections to that port in. ``callback_host`` and
-        ``callback_port`` go into CALLBACK instead of the address of the connection and the
-        listener's port (NAT, containers). ``callback_url`` is the whole URL in CALLBACK instead,
-        for a web server or a proxy in front: ``http://192.168.1.5:8000/events/{token}``.
-        ``{token}`` stands for a secret of each subscription; without it all share the URL. With
-        ``listen=False`` no port is opened: the web server of the program passes each request for
-        that URL to :meth:`receive`. ``interface`` then says where requests leave from and discovery
-        takes place, and ``port`` cannot be given. ``duration`` in seconds is what subscriptions ask
-        for. ``uda`` is "1.0", "1.1" or "2.0". ``hosts`` are further names that HOST of a NOTIFY may
-        have. ``require_device_source`` refuses events that come from another address than the
-        device's: leave it out behind a proxy. ``friendly_name`` is the name of this control point
-        for devices of UDA 2.0. ``tap`` is called with each Request, each Response and each outcome.
-
-        The URLs of a description must lead to the host that it came from; with ``other_hosts`` also
-        to another host on the same link. They may lead to an address of this machine only if the
-        device is on this machine.
-
-        A control point listens to the announcements of devices (SSDP) on each network interface
-        that can do multicast. So subscriptions react within seconds to devices that leave, restart
-        and move. It searches for the devices of its subscriptions, and for all devices once
-        :meth:`devices` is called; with ``discovery=True`` from the start. With ``discovery=False``
-        it neither listens nor searches, and :meth:`devices` and ``device(udn=…)`` cannot be used. A
-        LOCATION is accepted if it is on the link of its announcement, or at the address of the
-        sender; with ``off_link_locations`` everywhere. A program that receives SSDP itself passes
-        each message to :meth:`receive_ssdp`, with or without ``discovery``; ``search`` is called
-        with each search target.
-        """
         policy = SubscriberPolicy(
             uda=uda,
             duration=duration,
@@ -152,7 +117,8 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
 
     @property
     def port(self) -> int:
-        """The TCP port on which events arrive. Raises RuntimeError with ``listen=False``."""
+        """The TCP port on which events arrive. Raises RuntimeError with
+        ``listen=False``."""
         return self._opened().listening_port
 
     @overload
@@ -168,17 +134,28 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
         udn: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the error names it and its reason
     ) -> RemoteDevice:
-        """Read a device description: the one at ``description_url``, or, with discovery, that of
-        the device with ``udn`` ("uuid:…"). The device is searched for during ``timeout`` seconds,
-        ``limits.find_seconds`` if None. For an embedded device this returns its root device.
+        """The device whose description is at ``description_url``, or, with
+        discovery, the one with ``udn`` ("uuid:…"): it is searched for during
+        ``timeout`` seconds, ``limits.find_seconds`` if None. With discovery it
+        is followed when it moves, as long as the program keeps the object. An
+        embedded device leads to its root device.
 
-        With discovery the device is followed to its new URL when it moves, as long as the program
-        keeps the object.
-
-        Raises DescriptionError if the document is not a description, ConnectionFailed or TimedOut
-        if it cannot be read, TimedOut if no device with the UDN is found, ValueError for a URL
-        that is not http:// and for a text that is not a UDN."""
+        Raises DescriptionError if the document is no description,
+        ConnectionFailed or TimedOut if it cannot be read or found, ValueError
+        for another URL than http:// and for no UDN."""
         return await self._begun().device(RemoteDevice, description_url, udn, timeout)
+
+    def devices(self, type: str | None = None) -> Sightings[Sighting]:
+        """Sightings of root devices, for ``async for``: first the present devices,
+        then each that appears, changes or goes, until the control point is
+        closed. With ``type``: of devices, also embedded ones, that have this
+        device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer``
+        for any version.
+
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not
+        called yet."""
+        return self._sightings(Sighting, type)
 
     def subscribe_url(
         self,
@@ -191,9 +168,9 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
         poll_interval: float = POLL_INTERVAL,
         minimum_interval: float | None = None,
     ) -> Subscription:
-        """A subscription to an event URL. There is no description, so values are texts. Enter it
-        with ``async with``. The arguments are those of ``RemoteService.subscribe``; ``poll`` is a
-        function."""
+        """A subscription to an event URL. There is no description, so values are
+        texts. Enter it with ``async with``. The arguments are those of
+        ``RemoteService.subscribe``; ``poll`` is a function."""
         return Subscription(
             self._begun(),
             event_url,
@@ -207,22 +184,20 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
     def multicast_events(
         self, type: str | None = None, *, level: str | Collection[str] | None = None
     ) -> MulticastEvents:
-        """The multicast events of all devices on the network, as a stream to enter with ``async
-        with``: ``multicast_events(level="upnp:/emergency")``. ``type`` is a service type,
-        ``urn:schemas-upnp-org:service:Door:1`` or a later version of it, or ``Door`` for any
-        version; None: all. ``level`` is one level or several; None: all.
-
-        A device is described when its first event arrives. The device must be on the network by its
-        announcements: see :class:`propchange.MulticastEvents`. Raises ValueError for a text that is
-        no level."""
+        """The multicast events of all devices that have announced themselves, as a
+        stream for ``async with``: see :class:`propchange.MulticastEvents`.
+        ``type``: of services of this type, or of ``Door`` in any version.
+        ``level``: of one level or several, ``"upnp:/emergency"``. Raises
+        ValueError for a text that is no level."""
         driver = self._begun()
         return MulticastEvents(driver, partial(RemoteDevice, driver), wanted_of_all(type, level))
 
     async def fetch(self, url: str) -> tuple[bytes, str]:
         """Read the document at ``url``. Returns it, and its URL after redirects.
 
-        Raises DescriptionError if the answer is not HTTP or has another status than 200,
-        ConnectionFailed, TimedOut, and ValueError for a URL that is not http://."""
+        Raises DescriptionError if the answer is not HTTP or has another status
+        than 200, ConnectionFailed, TimedOut, and ValueError for a URL that is
+        not http://."""
         return await self._begun().documents.document(url)
 
     # --- entering and leaving ---
@@ -254,8 +229,9 @@ class ControlPoint(NoApplication, ControlPointView[Sighting]):
         await self.close()
 
     async def close(self) -> None:
-        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Safe to
-        call again. ``asyncio.run()`` does it too when it ends the loop."""
+        """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and
+        end. Safe to call again. ``asyncio.run()`` does it too when it ends the
+        loop."""
         if self._driver is None:
             return
         try:

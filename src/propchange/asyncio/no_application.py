@@ -12,6 +12,8 @@ class NoApplication:
     """An object that is no ASGI application itself: :func:`propchange.asgi.application` makes
     one."""
 
+    __slots__ = ()
+
     async def __call__(
         self,
         scope: _Message,

@@ -24,7 +24,7 @@ from propchange.driver.sightings import Sightings
 
 
 @in_loop
-class ControlPoint(ControlPointView[Sighting]):
+class ControlPoint(ControlPointView):
     """Subscribes to services and receives their events: ``with ControlPoint() as control_point``.
     The arguments are those of :class:`propchange.ControlPoint`. ``tap`` and ``search`` are called
     in the thread of the loop.
@@ -36,8 +36,6 @@ class ControlPoint(ControlPointView[Sighting]):
     control point cannot listen on the port or the interface, and RuntimeError in a thread that runs
     an asyncio loop.
     """
-
-    _sighting_type = Sighting
 
     @arguments_of(on_asyncio.ControlPoint.__init__)
     def __init__(self, **options: Any) -> None:
@@ -80,7 +78,7 @@ class ControlPoint(ControlPointView[Sighting]):
         device: RemoteDevice = self._thread.run(begin)
         return device
 
-    def devices(  # type: ignore[override]  # it blocks, and has a timeout
+    def devices(
         self, type: str | None = None, *, timeout: float | None = None
     ) -> Iterator[Sighting]:
         """Sightings of root devices: first the present devices, then each that appears, changes or

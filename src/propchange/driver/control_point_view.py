@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING
 
 from propchange.core.subscriber.judge import SubscriberPolicy
 from propchange.core.wire.messages import Request, Response
@@ -34,10 +33,8 @@ def check_listening(listen: bool, policy: SubscriberPolicy, port: object) -> Non
         raise ValueError("with listen=False no port is opened: the port belongs into callback_url")
 
 
-class ControlPointView(ABC, Generic[S]):
+class ControlPointView:
     """The methods that control points of both runtimes have."""
-
-    _sighting_type: type[S]
 
     def __repr__(self) -> str:
         try:
@@ -51,9 +48,9 @@ class ControlPointView(ABC, Generic[S]):
             state = "closed"
         return f"<{type(self).__name__}: {state}, {len(driver.subscriptions)} subscriptions>"
 
-    @abstractmethod
     def _begun(self) -> SubscriberDriver:
         """The driver. Raises RuntimeError if there is none yet."""
+        raise NotImplementedError
 
     def _opened(self) -> SubscriberDriver:
         driver = self._begun()
@@ -61,17 +58,10 @@ class ControlPointView(ABC, Generic[S]):
         return driver
 
     def receive(self, request: Request) -> Response:
-        """Judge a request that a web server of the program has received, and return the answer, at
-        once. Its event is dispatched afterwards. For ``listen=False`` and ``callback_url``.
-
-        ``request`` has what came: the method, the path and query, the header fields and the whole
-        body; ``peer`` and ``local`` are the ends of its connection, None if the web server does not
-        know them. The web server may have taken the prefix of a mount from the path. An answer 412
-        ends a subscription that this control point does not have, after :meth:`close` too; 503 says
-        that it has not begun yet.
-
-        Raises RuntimeError in another thread than that of the loop: call it by
-        ``loop.call_soon_threadsafe`` (``reactor.callFromThread``) there."""
+        """Answer a request that a web server of the program has received, for
+        ``listen=False`` and ``callback_url``: docs/control-point-options.md.
+        Its event is dispatched afterwards. Raises RuntimeError in another
+        thread than that of the loop."""
         try:
             driver = self._begun()
         except RuntimeError:
@@ -90,12 +80,11 @@ class ControlPointView(ABC, Generic[S]):
         return self._begun().closed
 
     def stats(self) -> ControlPointStats:
-        """What this control point has counted, and the present numbers: subscriptions by status,
-        events, gaps, renewals, refusals. After :meth:`close` too. It looks at each subscription, so
-        it takes a millisecond for a thousand. Call it in the thread of the loop; see
-        :mod:`propchange.metrics` for Prometheus.
-
-        Raises RuntimeError before the control point is entered."""
+        """What this control point has counted, and the present numbers. After
+        :meth:`close` too. It looks at each subscription: a few milliseconds for
+        a thousand. Call it in the thread of the loop; for Prometheus there is
+        :mod:`propchange.metrics`. Raises RuntimeError before the control point
+        is entered."""
         return self._numbers(self._begun())
 
     @staticmethod
@@ -112,41 +101,28 @@ class ControlPointView(ABC, Generic[S]):
         thread = threading.get_ident() if driver.closed else driver.passed.thread
         return read_in_loop(driver.runtime, thread, partial(self._numbers, driver))
 
-    def devices(self, type: str | None = None) -> Sightings[S]:
-        """Sightings of root devices, for ``async for``: first the present devices, then each that
-        appears, changes or goes, until the control point is closed. With ``type``: of devices, also
-        embedded ones, that have this device or service type or a later version of it:
-        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any version. On
-        Twisted, iterate in a coroutine under ``Deferred.fromCoroutine``.
-
-        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet."""
-        driver = self._opened()
-        return driver.discovery.sightings(partial(self._sighting_type._of, driver), type)
+    def _sightings(self, of: type[S], type: str | None) -> Sightings[S]:
+        return self._opened().discovery.sightings(partial(of._of, self._opened()), type)
 
     def search(self, target: str = EVERYTHING) -> None:
-        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH). :meth:`devices`
-        yields the found devices. A control point searches by itself once :meth:`devices` is called,
-        with ``discovery=True`` when it starts, and then on each new interface.
-
-        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet, ValueError
-        if no header can carry ``target``."""
+        """Ask all devices, or those of one type or UDN, to answer now (M-SEARCH):
+        :meth:`devices` yields them. Raises RuntimeError without discovery if
+        :meth:`receive_ssdp` was not called yet, ValueError if no header can
+        carry ``target``."""
         self._opened().discovery.search(target)
 
     def receive_ssdp(
         self, message: Mapping[str, str] | str | bytes, source: str, local: str = ""
     ) -> None:
-        """For a program that receives SSDP itself: an advertisement, or an answer to a search, as a
-        datagram or as its headers. ``source`` is the address that it came from, ``local`` an
-        address of the interface that received it, empty if that is not known.
-
-        From then on devices are followed, as with ``discovery``: their subscriptions react to
-        byebye, restarts (BOOTID) and moves. A LOCATION is accepted if it is at ``source`` or on the
-        link of ``local`` (UDA 2.0 §1.2). Searches, and messages that cannot be read, are ignored.
-        """
+        """For a program that receives SSDP itself: an advertisement, or an answer
+        to a search, as a datagram or as its headers. ``source`` is the address
+        that it came from, ``local`` an address of the interface that received
+        it, empty if that is not known. From then on devices are followed, as
+        with ``discovery``: docs/control-point-options.md."""
         self._begun().discovery.receive(message, source, local)
 
     @property
     def discovery_links(self) -> tuple[str, ...]:
-        """The addresses from which discovery listens and searches now. Empty if no interface
-        can do multicast, and without discovery."""
+        """The addresses from which discovery listens and searches now. Empty if no
+        interface can do multicast, and without discovery."""
         return self._begun().discovery.addresses

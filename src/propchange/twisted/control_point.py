@@ -19,6 +19,7 @@ from propchange.driver.control_point_view import ControlPointView, check_listeni
 from propchange.driver.machine import Interfaces, Machine, product
 from propchange.driver.multicast_receiving import wanted_of_all
 from propchange.driver.polling import POLL_INTERVAL, PollFunction, poll_options
+from propchange.driver.sightings import Sightings
 from propchange.driver.sockets import ports_of
 from propchange.twisted.multicast import MulticastEvents, OnEvent, OnMissed
 from propchange.twisted.remote import RemoteDevice, RemoteService, Sighting
@@ -27,7 +28,7 @@ from propchange.twisted.subscription import Subscription
 from propchange.upnp.remote_state import S
 
 
-class ControlPoint(ControlPointView[Sighting]):
+class ControlPoint(ControlPointView):
     """Subscribes to services and hears their events.
 
     Call :meth:`listen` first, then :meth:`subscribe`, and in the end :meth:`close`. ``reactor`` is
@@ -41,8 +42,6 @@ class ControlPoint(ControlPointView[Sighting]):
     is for that case, and has the meaning that it has for :meth:`listen`. The other arguments are
     those of :class:`propchange.ControlPoint`, and have the same defaults.
     """
-
-    _sighting_type = Sighting
 
     @short_in_help
     def __init__(
@@ -280,6 +279,16 @@ class ControlPoint(ControlPointView[Sighting]):
     def device_returned(self, device: Hashable) -> None:
         """The device is heard of again: what failed is tried at once."""
         self._driver.give(self._driver.protocol.device_returned, device)
+
+    def devices(self, type: str | None = None) -> Sightings[Sighting]:
+        """Sightings of root devices, for ``async for``: first the present devices, then each that
+        appears, changes or goes, until the control point is closed. With ``type``: of devices, also
+        embedded ones, that have this device or service type or a later version of it:
+        ``urn:schemas-upnp-org:device:MediaRenderer:1``, or ``MediaRenderer`` for any version.
+        Iterate in a coroutine under ``Deferred.fromCoroutine``.
+
+        Raises RuntimeError without discovery if :meth:`receive_ssdp` was not called yet."""
+        return self._sightings(Sighting, type)
 
     def close(self) -> Deferred[None]:
         """Unsubscribe everything, for ``limits.unsubscribe_seconds`` at most, and end. Fires when
