@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
 from propchange.bridge.claims import Dropped, Taken
@@ -32,6 +32,9 @@ SERVICES = 5
 
 STEP = 0.1
 """Seconds of one turn."""
+
+ANSWER_SECONDS = 2.0
+"""Seconds for which a collector waits for an answer. The store does the operation later."""
 
 _WATCHED = (Place.LEASES, Place.CLAIMS)
 
@@ -101,6 +104,10 @@ class Simulation:
         self.sent = 0
         """Messages that the store has sent to collectors because they watch leases and claims."""
         self._budget = 0.0
+        self._asked: deque[tuple[str, Operation, float]] = deque()
+        """Operations that the store has not done yet, in their order."""
+        self._waits: dict[str, dict[int, tuple[Operation, float]]] = {}
+        """Operations that each collector waits for."""
         count = collectors // of_segment
         devices = subscriptions // SERVICES
         for number in range(count):
@@ -116,7 +123,7 @@ class Simulation:
             self.segment_of |= dict.fromkeys((*segment.udns, *segment.nodes), segment)
 
     def turn(self) -> None:
-        """A tenth of a second: the store does what it can, in turns for the collectors."""
+        """A tenth of a second: the store does what it can, one operation after the other."""
         self.now += STEP
         before = sum(self.store.done.values())
         self._budget = min(self._budget, 0) + self.per_second * STEP
@@ -124,20 +131,22 @@ class Simulation:
             if self.now >= due:
                 del self.away[name]
                 self._connect(name)
-        asking = [name for name in self.nodes if name not in self.away]
-        self.chance.shuffle(asking)  # none is always the first
-        while asking and self._budget > 0:
-            asking = [name for name in asking if self._budget > 0 and self._ask(name)]
+        asking = {name for name in self.nodes if name not in self.away}
+        while asking:
+            for name in sorted(asking):
+                self._ask(name)
+            asking = self._perform()
+        self._time_out()
         done = sum(self.store.done.values()) - before
         self.peak = max(self.peak, int(done / STEP))
         self._show()
 
-    def _ask(self, name: str) -> bool:
+    def _ask(self, name: str) -> None:
         node = self.nodes[name]
-        operations = node.operations(self.now)
-        for operation in operations:
-            node.answered(operation, self.store.perform(operation, self.now), self.now)
-        self._budget -= len(operations)
+        for operation in node.operations(self.now):
+            self._asked.append((name, operation, self.now))
+            node_waits = self._waits.setdefault(name, {})
+            node_waits[id(operation)] = operation, self.now
         for outcome in node.outcomes():
             udn = outcome.udn
             if isinstance(outcome, Taken) and self.owner.get(udn) != name:
@@ -149,7 +158,31 @@ class Simulation:
                     node.event(key, {"n": 1}, "sid", 0, None, initial=True)
             elif isinstance(outcome, Dropped) and self.owner.get(udn) == name:
                 del self.owner[udn]
-        return bool(operations)
+
+    def _perform(self) -> set[str]:
+        """Do what the budget allows. Returns the collectors that have answers."""
+        answered = set()
+        while self._asked and self._budget > 0:
+            name, operation, _ = self._asked.popleft()
+            self._budget -= 1
+            answer = self.store.perform(operation, self.now)
+            node = self.nodes.get(name)
+            waits = self._waits.get(name, {})
+            if node is not None and waits.pop(id(operation), None) is not None:
+                node.answered(operation, answer, self.now)
+                answered.add(name)
+        return answered
+
+    def _time_out(self) -> None:
+        """The store has not answered in time, and does it later."""
+        for name, waits in self._waits.items():
+            while waits:
+                operation, sent_at = next(iter(waits.values()))
+                if self.now < sent_at + ANSWER_SECONDS and name not in self.away:
+                    break
+                del waits[id(operation)]
+                if name in self.nodes:
+                    self.nodes[name].answered(operation, Answer(Outcome.UNKNOWN), self.now)
 
     def _show(self) -> None:
         """The watches show what was written."""
@@ -213,6 +246,7 @@ class Simulation:
     def store_dies(self, seconds: float) -> int:
         """The store is away, and devices go on: each tenth subscription has an event. Returns how
         many subscriptions these are."""
+        self._asked.clear()
         for name, node in self.nodes.items():
             node.store_away()
             self.away[name] = self.now + seconds + self.chance.uniform(0.1, 0.8)

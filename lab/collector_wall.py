@@ -242,39 +242,45 @@ class Wall:
             )
             found["excused" if excused else "lost"] += 1
             if not excused:
-                print(f"lost: {udn} {sid} {seq} = {number}, taken by {name} at {at:.2f}")
+                said = [
+                    f"{each.what} {each.whom} {each.begins - at:+.2f} to {each.ends - at:+.2f}"
+                    for each in self.faults
+                    if abs(each.begins - at) < 30
+                ]
+                print(f"lost: {udn} {sid} {seq} = {number}, taken by {name}; faults: {said}")
         return {**found, **self._takeovers(writers)}
 
     def _takeovers(self, writers: dict[str, list[tuple[float, str]]]) -> dict[str, Any]:
         """From a fault of an owner until another session has written an event."""
-        taken: list[tuple[float, float, str]] = []
-        for fault in self.faults:
-            if fault.what == "server":
-                continue
+        taken: list[tuple[float, float, float, str]] = []
+        faults = [each for each in self.faults if each.what != "server"]
+        for fault in faults:
             for udn, written in writers.items():
                 before = [session for at, session in written if at <= fault.begins]
                 if not before or not before[-1].startswith(f"{fault.whom}-"):
                     continue
-                after = [at for at, session in written if at > fault.begins]
                 others = [at for at, each in written if at > fault.begins and each != before[-1]]
-                # It may be over before its lease has run out, or with the rest of the devices.
-                if not others or (fault.what != "kill" and after and after[0] < fault.ends):
-                    continue
-                if others[0] > fault.ends + 10 and fault.what != "kill":
+                # A short one may be over before the lease has run out.
+                if not others or (fault.what != "kill" and others[0] > fault.ends):
                     continue
                 away = sum(
                     max(min(each.ends, others[0]) - max(each.begins, fault.begins), 0)
                     for each in self.faults
                     if each.what == "server" and len(self.servers) == 1
                 )
-                taken.append((others[0] - fault.begins, away, f"{fault.what} {udn}"))
-        slowest = max(taken, default=(0.0, 0.0, ""))
-        without = max((each - away for each, away, _ in taken), default=0.0)
+                # The one that took over may have been killed too.
+                last = max(each.begins for each in faults if each.begins <= others[0])
+                took = others[0] - fault.begins
+                what = f"{fault.what} {fault.whom} at {fault.begins:.1f}, {udn}"
+                taken.append((took, took - away, others[0] - last, what))
+        slowest = max(taken, default=(0.0, 0.0, 0.0, ""))
         return {
             "takeovers": len(taken),
             "slowest_takeover": round(slowest[0], 1),
-            "of_that_server_away": round(slowest[1], 1),
-            "slowest_without_the_time_the_server_was_away": round(without, 1),
+            "of_it_without_the_server_away": round(slowest[1], 1),
+            "of_it_since_the_last_fault": round(slowest[2], 1),
+            "slowest_was": slowest[3],
+            "slowest_since_the_last_fault": round(max((e[2] for e in taken), default=0.0), 1),
         }
 
 

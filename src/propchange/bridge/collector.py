@@ -25,6 +25,10 @@ from propchange.bridge.shared_state import (
 from propchange.bridge.store import Answer, Operation, Outcome, Place
 from propchange.bridge.unowned import UnownedStates
 
+_FIRST = 4
+"""Times ``least_operations`` that are asked at the same time before it is known how fast the store
+answers."""
+
 
 class Collector:
     """The collector ``name``. ``session`` is a random text, new with each start. Collectors with
@@ -56,7 +60,10 @@ class Collector:
         self._writing_again: set[str] = set()
         self._releasing: dict[str, tuple[str, bool]] = {}
         self._suspected: dict[str, int] = {}
-        self._in_flight: set[int] = set()
+        # The operations that wait for an answer, by their identity, and when they were sent.
+        self._in_flight: dict[int, float] = {}
+        self._window = _FIRST * limits.least_operations
+        self._narrowed_at = 0.0
         self._numbers = 0
         self._away = True
         self._connected = False
@@ -177,7 +184,9 @@ class Collector:
         lease = NEVER if self.lease.waits else self.lease.deadline
         if self._away:
             return lease if self._connected else NEVER
-        if self._ready and len(self._in_flight) < self.limits.operations:
+        if len(self._in_flight) >= self._window:  # the next answer makes room
+            return min(lease, self.neighbours.deadline)
+        if self._ready:
             return 0.0
         if self._again and len(self._writing_again) < self.limits.again_operations:
             return 0.0
@@ -198,10 +207,9 @@ class Collector:
         if lease is not None:
             due.append(lease)
         if self._away:
-            self._in_flight.update(map(id, due))
-            return due
+            return self._sent(due, now)
         due += self.neighbours.operations(now)
-        room = self.limits.operations - len(self._in_flight) - len(due)
+        room = self._window - len(self._in_flight) - len(due)
         for source in (
             self.claims.operations(now),
             self._writes(now),
@@ -211,8 +219,24 @@ class Collector:
             while room > 0 and (operation := next(source, None)) is not None:
                 due.append(operation)
                 room -= 1
-        self._in_flight.update(map(id, due))
-        return due
+        return self._sent(due, now)
+
+    def _sent(self, operations: list[Operation], now: float) -> list[Operation]:
+        for each in operations:
+            self._in_flight[id(each)] = now
+        first = _FIRST * self.limits.least_operations
+        if len(self._in_flight) < first:  # it says nothing about more at the same time
+            self._window = min(self._window, first)
+        return operations
+
+    def _pace(self, sent_at: float, now: float) -> None:
+        """Ask more at the same time if the store answers soon, and half as much if it does not."""
+        limits = self.limits
+        if now - sent_at < limits.slow_seconds:
+            self._window = min(self._window + 1, limits.operations)
+        elif sent_at >= self._narrowed_at:  # what was sent before says nothing new
+            self._window = max(self._window // 2, limits.least_operations)
+            self._narrowed_at = now
 
     def _writes(self, now: float) -> Iterator[Operation]:
         while self._later and self._later[0][0] <= now:
@@ -250,7 +274,7 @@ class Collector:
 
     def answered(self, operation: Operation, answer: Answer, now: float) -> None:
         """Receive the answer to an operation."""
-        self._in_flight.discard(id(operation))
+        self._pace(self._in_flight.pop(id(operation), now), now)
         if self.unowned.asked(operation):
             self.unowned.answered(operation, answer, now)
         elif operation.place is Place.CLAIMS:

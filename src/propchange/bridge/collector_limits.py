@@ -101,6 +101,15 @@ class CollectorLimits(Record):
     """Operations that wait for an answer of the store at the same time. Bounds the memory, and what
     a takeover of thousands of devices sends at once."""
 
+    least_operations: int = 16
+    """Operations that may always wait for an answer. With 200 collectors these are 3,200, which a
+    store does within the third of a second."""
+
+    slow_seconds: float = 0.5
+    """Seconds in which the store should answer. If it needs longer, a collector asks half as much
+    at the same time. Bounds how late renewals of leases are in a store that has too much to do:
+    collectors that live would lose their devices, which makes it still more."""
+
     tried_named: int = 16
     """Collectors that are named in a claim because they could not reach the device."""
 
