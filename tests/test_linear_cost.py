@@ -12,6 +12,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from typing import Literal
 
 import pytest
 
@@ -25,6 +26,7 @@ from propchange.core.values.data_types import DATA_TYPES, data_type
 from propchange.core.values.lastchange import AVT, LastChangeFold, parse_lastchange
 from propchange.core.values.merging import CONTAINERS, parse_container_update_ids
 from propchange.core.values.repeated_lastchange import RepeatedLastChange
+from propchange.core.values.state_variables import StateVariable
 from propchange.core.wire.headers import (
     parse_callback,
     parse_host,
@@ -42,6 +44,7 @@ from propchange.http import RequestParser, ResponseParser
 from propchange.http.datagrams import parse_datagram
 from propchange.http.passed_head import judge_passed_head
 from propchange.printable import printable
+from propchange.upnp.actions import Action, Argument
 from propchange.upnp.description import parse_description
 from propchange.upnp.scpd import parse_scpd
 from propchange.upnp.service_names import ServiceNames
@@ -176,6 +179,29 @@ def repeat_lastchange(data: bytes) -> object:
     return None if form is None else form.read(text)
 
 
+def decode_variables(data: bytes) -> object:
+    """Two events with the same variables: the second one is compared with the first."""
+    texts = parse_propertyset(data, UNLIMITED)
+    subscription = record()
+    return subscription.decode(0, texts, initial=True), subscription.decode(1, texts, initial=False)
+
+
+def described_action(data: bytes, direction: Literal["in", "out"]) -> Action:
+    """An action with as many arguments as ``data`` has room for."""
+    variable = StateVariable("string")
+    names = (f"B{number}" for number in range(len(data) // 20))
+    return Action("A", tuple(Argument(name, direction, variable) for name in names))
+
+
+def called_action(data: bytes) -> object:
+    return described_action(data, "in").read_inputs(parse_call(data, UNLIMITED).texts)
+
+
+def answered_action(data: bytes) -> object:
+    texts = parse_answer(data, 200, "A", UNLIMITED).texts
+    return described_action(data, "out").read_outputs(texts)
+
+
 def describe(data: bytes) -> object:
     description = parse_description(data, "http://192.0.2.7/d.xml", UNLIMITED)
     return ServiceNames(description.all_services())
@@ -191,12 +217,20 @@ READERS: dict[str, Read] = {
     "scpd": lambda data: parse_scpd(data, UNLIMITED),
     "soap call": lambda data: parse_call(data, UNLIMITED),
     "soap answer": lambda data: parse_answer(data, 200, "A", UNLIMITED),
+    "event of variables": decode_variables,
+    "call of an action": called_action,
+    "answer of an action": answered_action,
     "tree": lambda data: read_tree(data, UNLIMITED),
     "mending": mend,
 }
 
 SERVICE = "<service><serviceType>a#</serviceType><SCPDURL>b</SCPDURL></service>"
+ICON = "<icon><mimetype>image/png</mimetype><width>#</width><url>/#.png</url></icon>"
+RANGE = (
+    "<allowedValueRange><minimum>#</minimum><maximum>#</maximum><step>#</step></allowedValueRange>"
+)
 SERVICE_OF_ONE_NAME = "<service><serviceType>a</serviceType><SCPDURL>b#</SCPDURL></service>"
+DEVICE = f"<device><UDN>a#</UDN><serviceList>{SERVICE_OF_ONE_NAME}</serviceList></device>"
 STATE_VARIABLE = "<stateVariable><name>A#</name><dataType>string</dataType></stateVariable>"
 ALLOWED = repeated("<allowedValue>x#</allowedValue>")
 IN_ARGUMENT = (
@@ -282,6 +316,11 @@ OF_ONE_READER: dict[str, dict[str, Shape]] = {
         "devices": lambda size: f"<deviceList>{repeated('<device/>')(size)}</deviceList>",
         "lists of devices": repeated("<deviceList><device/></deviceList>"),
         "nested devices": repeated("<deviceList><device>" * 20 + "</device></deviceList>" * 20),
+        "icons": lambda size: f"<iconList>{repeated(ICON)(size)}</iconList>",
+        "lists of icons": repeated(f"<iconList>{ICON}</iconList>"),
+        "devices with services of one name": lambda size: (
+            f"<deviceList>{repeated(DEVICE)(size)}</deviceList>"
+        ),
         "one element often": repeated("<UDN>uuid:#</UDN>"),
         "a long url and services": lambda size: (
             f"<URLBase>http://192.0.2.7/{'x' * (size // 2)}</URLBase>"
@@ -312,6 +351,15 @@ OF_ONE_READER: dict[str, dict[str, Shape]] = {
             "</stateVariable>",
             repeated("<allowedValueList><allowedValue>x</allowedValue></allowedValueList>")(size)
             + "</stateVariable>",
+        ),
+        "ranges": lambda size: STATE_VARIABLE.replace("string", "ui4").replace(
+            "</stateVariable>", repeated(RANGE)(size) + "</stateVariable>"
+        ),
+        "a range of many digits": lambda size: STATE_VARIABLE.replace("string", "i8").replace(
+            "</stateVariable>", RANGE.replace("#", "9" * (size // 3)) + "</stateVariable>"
+        ),
+        "a range of letters": lambda size: STATE_VARIABLE.replace("string", "i8").replace(
+            "</stateVariable>", RANGE.replace("#", "1x" * (size // 6)) + "</stateVariable>"
         ),
         "a default of many digits": lambda size: STATE_VARIABLE.replace("string", "r8").replace(
             "</stateVariable>", f"<defaultValue>{'9' * size}x</defaultValue></stateVariable>"
@@ -347,7 +395,13 @@ OF_ONE_READER["soap answer"] = {
     "details": around("<Fault>", repeated("<detail><errorCode/></detail>"), "</Fault>"),
     "nested details": around("<Fault>", repeated("<a>" * 40 + "x" + "</a>" * 40), "</Fault>"),
 }
+OF_ONE_READER["event of variables"] = OF_ONE_READER["propertyset"]
+OF_ONE_READER["call of an action"] = OF_ONE_READER["soap call"]
+OF_ONE_READER["answer of an action"] = OF_ONE_READER["soap answer"]
 OUTSIDE = {
+    "event of variables": PROPERTYSET,
+    "call of an action": SOAP,
+    "answer of an action": SOAP,
     "soap call": SOAP,
     "soap answer": SOAP,
     "propertyset": PROPERTYSET,

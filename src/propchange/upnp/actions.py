@@ -177,7 +177,7 @@ class Action(Record):
     def _check_names(
         self, given: Mapping[str, object], arguments: tuple[Argument, ...], direction: str
     ) -> None:
-        names = [argument.name for argument in arguments]
+        names = {argument.name: None for argument in arguments}
         missing = [name for name in names if name not in given]
         unknown = [name for name in given if name not in names]
         if not missing and not unknown:
