@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import statistics
 import sys
 import time
 from collections import Counter
@@ -163,25 +164,33 @@ async def _in_turns(
     await publisher.ask("measure")
     resident, half = 0, 0.0
     number = 0
+    latencies: tuple[list[list[float]], ...] = ([], [])
     turns = 2 * max(round(seconds / _TURN_SECONDS / 2), 1)
     for turn in range(turns):
         if turn == turns // 2:
             resident, half = (await publisher.ask("figures"))["resident_kb"], time.monotonic()
-        for each in (alone, beside):
-            number = await each[0].ask("run", rate, seconds / turns)
-            await wait(partial(have, each[1].good, number), 10)
+        for taken, (sender, takers) in zip(latencies, (alone, beside), strict=True):
+            number = await sender.ask("run", rate, seconds / turns)
+            await wait(partial(have, takers.good, number), 10)
+            taken.append([late for one in takers.good for late in one.latencies])
+            for one in takers.good:
+                one.latencies.clear()
     figures = await publisher.ask("figures")
     grown = (figures["resident_kb"] - resident) / resident * 60 / (time.monotonic() - half)
     good = subscribers.good
-    lines = []
-    p99 = []
-    for _, each in (alone, beside):
-        latencies = [late for one in each.good for late in one.latencies]
-        p99.append(milliseconds(latencies, 0.99))
-        lines.append(f"p50 {milliseconds(latencies, 0.5)} p99 {p99[-1]} ms")
+    lines, p99, usual = [], [], []
+    for taken in latencies:
+        everything = [late for turn in taken for late in turn]
+        p99.append(milliseconds(everything, 0.99))
+        usual.append(statistics.median(milliseconds(turn, 0.99) for turn in taken))
+        lines.append(
+            f"p50 {milliseconds(everything, 0.5)} p99 {p99[-1]} ms, "
+            f"median of the p99 of each turn {usual[-1]:.1f} ms"
+        )
     return (
         f"{lines[0]} alone, {lines[1]} beside, p99 {p99[1] / p99[0]:.2f} times, "
-        f"{sum(len(each.latencies) for each in good)} events, "
+        f"of a turn {usual[1] / usual[0]:.2f} times, "
+        f"{sum(map(len, latencies[1]))} events, "
         f"{sum(each.opened for each in good) - opened} opened again, "
         f"{sum(each.gaps for each in good)} gaps, "
         f"{sum(not have([each], number) for each in good)} without the last; {figures}, "
