@@ -39,7 +39,7 @@ def test_the_file_is_read_as_the_page_says() -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     tables = read_configuration(text, "bridge.toml")
     settings = bridge_settings(tables, default_id="other")
-    assert (settings.bridge_id, settings.home_assistant_forget_after) == ("home", 3600)
+    assert (settings.bridge_id, settings.home_assistant_forget_after) == ("home", 0)
     assert settings.home_assistant
     assert settings.commands
     broker = broker_settings(tables["mqtt"]["url"], tables["mqtt"], {})

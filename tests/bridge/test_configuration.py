@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from propchange.asyncio import device_watching
+from propchange.bridge import mqtt
 from propchange.bridge.configuration import (
     ConfigurationError,
     bridge_duration,
@@ -84,8 +86,8 @@ def test_the_configuration_of_the_page_is_read_and_has_each_key_of_its_tables() 
     tables = read_configuration(page.partition("```toml\n")[2].partition("```")[0], "page")
     assert set(tables["mqtt"]) == {"url", "username", "ca_file", "certificate", "key"}
     settings = bridge_settings(tables, default_id="machine")
-    assert (settings.bridge_id, settings.forget_after) == ("attic", 5.0)
-    assert settings.home_assistant_forget_after == 3600.0
+    assert (settings.bridge_id, settings.forget_after) == ("attic", 3.0)
+    assert settings.home_assistant_forget_after == 0.0
     with pytest.raises(ConfigurationError, match=r"\[home_assistant\] forget_after is a number of"):
         bridge_settings({"bridge": {}, "home_assistant": {"forget_after": -1}}, default_id="attic")
 
@@ -116,3 +118,13 @@ def test_a_wrong_file_and_a_missing_broker_end_the_command_with_status_2(
     missing = bridge("--config", str(tmp_path / "no.toml"))
     assert missing.wait()[0] == 2
     assert os.environ.get("PROPCHANGE_MQTT_PASSWORD") is None
+
+
+def test_the_waits_of_the_bridge_are_shorter_than_ten_seconds_together() -> None:
+    settings = bridge_settings({"bridge": {}, "home_assistant": {}}, default_id="attic")
+    forget = settings.forget_after + settings.home_assistant_forget_after
+    reading, connecting = device_watching._REREAD_SECONDS, mqtt._LONGEST_WAIT
+    # A device is back without one of its services while the broker starts; a bridge starts and the
+    # broker is away when what it has left behind is due.
+    assert connecting + reading + forget < 10
+    assert mqtt._START_SECONDS + connecting < 10

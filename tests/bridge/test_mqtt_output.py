@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from propchange.bridge.broker import Client, reason_of
+from propchange.bridge.broker import COMMANDS_INCOMING, Client, reason_of
 from propchange.bridge.configuration import BridgeSettings, BrokerSettings
 from propchange.bridge.mqtt import MqttOutput
 from propchange.bridge.output import BridgedService
@@ -158,3 +158,26 @@ async def test_a_socket_that_the_loop_does_not_take_is_a_lost_connection(
     theirs.close()
     assert failures == []
     assert isinstance(client._disconnected.exception(), ConnectionError)
+
+
+async def test_of_a_flood_of_commands_a_bounded_number_waits() -> None:
+    client, dropped = Client("127.0.0.1"), list[int]()
+    client.waiting_bytes = client.waiting_commands = 0
+    client.flooded = lambda: dropped.append(1)
+
+    def come(topic: str) -> None:
+        client._on_message(
+            None,
+            None,
+            SimpleNamespace(topic=topic, payload=b"1", properties=None, qos=0, retain=False, mid=1),
+        )
+
+    for number in range(20_000):
+        come(f"propchange/1/Lamp/V{number}/set")
+    come("propchange/1/Lamp/availability")
+    assert client._queue.qsize() == COMMANDS_INCOMING + 1
+    assert len(dropped) == 20_000 - COMMANDS_INCOMING
+    # Those that were read make room.
+    client.taken("propchange/1/Lamp/V1/set", b"1")
+    come("propchange/1/Lamp/V1/set")
+    assert client._queue.qsize() == COMMANDS_INCOMING + 2

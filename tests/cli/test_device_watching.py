@@ -17,6 +17,7 @@ from propchange.cli.lines import DeviceLine, Source
 from propchange.cli.watch_all import WatchAll
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.core.wire.messages import Endpoint
+from propchange.driver.discovery import AnotherDevice
 from propchange.upnp.description import ServiceDescription
 
 LIMITS = replace(DEFAULT_LIMITS, devices_per_source=4, followed_devices=10)
@@ -51,6 +52,8 @@ class Seen(Sighting):
         description = bench.described.get(self.udn)
         if description is None:
             raise ConnectionFailed("nobody is there")
+        if description.udn != self.udn:
+            raise AnotherDevice(f"it describes {description.udn}", description)
         return RemoteDevice(bench, description)
 
 
@@ -76,6 +79,10 @@ class Bench:
         self.all = WatchAll(anything, anything, **options)
         self.watching = self.all.watching
         self.start(self.all.watch())
+
+    async def seen_device(self, make: Any, seen: Sighting) -> RemoteDevice:
+        fields = (seen.kind, seen.udn, seen.types, seen.locations, seen.is_root)
+        return await Seen(*fields, None, self).device(search=False)
 
     async def devices(self, type: str | None) -> AsyncIterator[Sighting]:
         while True:
@@ -231,6 +238,57 @@ async def test_a_device_without_the_type_that_it_announces_is_not_shown() -> Non
     await bench.see(described("uuid:a"), "urn:x:device:Lamp:1")
     await bench.lose("uuid:a")
     assert (bench.lines, bench.subscribed) == ([], [])
+    await bench.close()
+
+
+async def test_two_devices_at_one_url_are_not_watched_at_once() -> None:
+    bench = Bench()
+    await bench.see(described("uuid:a"))
+    url = bench.described["uuid:a"].url
+    await bench.see(replace(described("uuid:b"), url=url))
+    watching: Any = bench.watching
+    assert watching._watched.keys() == {"uuid:b"}
+    # The first one is there again once the other one has gone.
+    await bench.lose("uuid:b")
+    await bench.settle()
+    assert watching._watched.keys() == {"uuid:a"}
+    assert [source.udn for source in bench.subscribed] == ["uuid:a", "uuid:b", "uuid:a"]
+    await bench.close()
+
+
+async def test_a_device_whose_url_describes_another_one_is_not_watched_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device_watching, "_REREAD_SECONDS", 0.0)
+    bench = Bench()
+    await bench.see(described("uuid:a"))
+    watching: Any = bench.watching
+    for there, former in (("uuid:b", "uuid:a"), ("uuid:a", "uuid:b"), ("uuid:c", "uuid:a")):
+        found = replace(described(there), url=described("uuid:a").url)
+        bench.described.update({former: found, there: found})
+        (service,) = watching._watched[former].services.values()
+        watching.read_again(service)
+        for _ in range(3):
+            await bench.settle()
+        assert watching._watched.keys() == {there}
+        assert watching._root_at == {found.url: there}
+    await bench.close()
+
+
+async def test_a_device_that_changes_while_it_is_read_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device_watching, "_REREAD_SECONDS", 0.0)
+    bench = Bench()
+    await bench.see(described("uuid:a"))
+    watching: Any = bench.watching
+    (service,) = watching._watched["uuid:a"].services.values()
+    watching.read_again(service)
+    while len(bench.reads) == 1:
+        await asyncio.sleep(0)
+    watching.read_again(service)
+    await bench.settle()
+    assert len(bench.reads) == 3
     await bench.close()
 
 

@@ -18,6 +18,7 @@ from propchange.asyncio.control_point import ControlPoint
 from propchange.asyncio.remote import RemoteDevice, RemoteService, Sighting
 from propchange.asyncio.subscription import Subscription
 from propchange.core.discovery.advertisement import type_fits, udn_key
+from propchange.driver.discovery import AnotherDevice
 from propchange.driver.sightings import SightingKind
 from propchange.errors import LocalProtocolError, PropchangeError, SubscriptionRefused
 from propchange.upnp.description import DeviceDescription, ServiceDescription
@@ -32,7 +33,7 @@ _READ_AGAIN = (3.0, 10.0, 30.0)
 itself before it answers, and does not announce itself again for minutes. After the last time, it is
 read when its announcements change. Bounds the requests that a forged announcement causes."""
 
-_REREAD_SECONDS = 10.0
+_REREAD_SECONDS = 4.0
 """Least seconds between two readings of the description of a device that is watched. It is read
 again when the device is back, and when it announces a new type, for the services that it has then.
 The bridge reads it again when a subscription was interrupted.
@@ -110,6 +111,7 @@ class _Watched:
     host: str
     types: set[str]
     read_at: float
+    url: str
     shown: bool = False
     gone: bool = False
     services: dict[ServiceKey, FoundService] = field(default_factory=dict)
@@ -154,6 +156,12 @@ class DeviceWatching:
         # By the key of the UDN of the root device. A device that has gone is moved to the end.
         self._watched: dict[str, _Watched] = {}
         self._roots: dict[str, str] = {}
+        # The root device that was described at a URL last.
+        self._root_at: dict[str, str] = {}
+        # The root device that was described there before, and may be there again.
+        self._before_at: dict[str, Sighting] = {}
+        # The keys of devices that have changed since their description was asked for.
+        self._changed: set[str] = set()
         self._services_of_host: Counter[str] = Counter()
         self._devices_of_host: Counter[str] = Counter()
         self.number = 0
@@ -203,6 +211,8 @@ class DeviceWatching:
             elif watched.types.issuperset(sighting.types):
                 return
         self._latest[key] = sighting
+        if watched is not None:
+            self._changed.add(key)
         if key not in self._reading:
             self.number += watched is None
             self._begin_reading(key)
@@ -211,7 +221,10 @@ class DeviceWatching:
         """Read the description of the device of ``found`` again. The observer calls this when the
         device was away: it may be described otherwise now, and its announcement may be lost."""
         key = udn_key(found.device.udn)
-        if self._is_watched(found) and key not in self._reading:
+        if not self._is_watched(found):
+            return
+        self._changed.add(key)
+        if key not in self._reading:
             self._latest[key] = _sighting_of(found.device)
             self._begin_reading(key)
 
@@ -220,13 +233,21 @@ class DeviceWatching:
         task.add_done_callback(lambda _: self._has_read(key, task))
 
     def _has_read(self, key: str, task: asyncio.Task[None]) -> None:
-        if self._reading.get(key) is task:
-            del self._reading[key]
-            self._latest.pop(key, None)
+        if self._reading.get(key) is not task:
+            return
+        del self._reading[key]
+        latest = self._latest.pop(key, None)
+        if key in self._changed:
+            self._changed.discard(key)
+            # The description that was read may be that of before.
+            if latest is not None and not task.cancelled() and self._watched_of(latest):
+                self._latest[key] = latest
+                self._begin_reading(key)
 
     def _lose(self, sighting: Sighting) -> None:
         key = udn_key(sighting.udn)
         self._latest.pop(key, None)
+        self._changed.discard(key)
         reading = self._reading.pop(key, None)
         if reading is not None:
             reading.cancel()
@@ -239,6 +260,9 @@ class DeviceWatching:
             root = udn_key(watched.device.udn)
             self._watched[root] = self._watched.pop(root)
             self._report(watched, sighting)
+            before = self._before_at.pop(watched.device.url, None)
+            if before is not None:
+                self._see(before)
 
     def _report(self, watched: _Watched, sighting: Sighting) -> None:
         if watched.shown:
@@ -274,8 +298,12 @@ class DeviceWatching:
                 sighting = replace(sighting, udn=known.udn, locations=(known.url,))
             try:
                 async with self._readers:
+                    self._changed.discard(key)
                     device = await sighting.device(search=False)
             except (PropchangeError, ValueError) as error:
+                if isinstance(error, AnotherDevice) and watched is not None:
+                    self._replace(watched, error.description)
+                    return
                 if str(error) != said and self._watched_of(self._latest[key]) is None:
                     said = str(error)
                     self._observer.device(self._latest[key], None, said)
@@ -283,9 +311,37 @@ class DeviceWatching:
             self._describe(self._latest[key], device)
             return
 
+    def _replace(self, watched: _Watched, description: DeviceDescription) -> None:
+        """Another device answers at the URL of ``watched``. Watch that one instead."""
+        root = udn_key(watched.device.udn)
+        if self._watched.get(root) is not watched:
+            return
+        before = _sighting_of(watched.device)
+        self._let_go(root)
+        if self._finders or not description.udn:
+            return
+        if udn_key(description.udn) not in self._watched:
+            self._see(replace(before, udn=description.udn, types=()))
+        self._before_at[before.description_url] = before
+
+    def _take_url(self, device: RemoteDevice) -> None:
+        """``device`` was described at its URL. Another one that was there is there no more."""
+        url, root = device.url, udn_key(device.udn)
+        former = self._root_at.get(url, root)
+        watched = self._watched.get(former)
+        known = self._watched.get(root)
+        if known is not None and known.url != url and self._root_at.get(known.url) == root:
+            del self._root_at[known.url]
+        self._root_at[url] = root
+        if former != root and watched is not None and watched.device.url == url:
+            self._let_go(former)
+            self._root_at[url] = root
+            self._before_at[url] = _sighting_of(watched.device)
+
     def _describe(self, sighting: Sighting, device: RemoteDevice) -> None:
         """Watch the services of ``device`` that are not watched yet."""
         description, root = device.description, udn_key(device.udn)
+        self._take_url(device)
         types = {*sighting.types, *_types_of(description)}
         watched = self._watched.get(root)
         kind = SightingKind.APPEARED if watched is None else SightingKind.CHANGED
@@ -295,10 +351,11 @@ class DeviceWatching:
                 sighting = replace(sighting, udn=device.udn)
                 self._observer.device(sighting, description, full)
                 return
-            watched = self._watched[root] = _Watched(device, host, types, _clock())
+            watched = self._watched[root] = _Watched(device, host, types, _clock(), device.url)
             self._devices_of_host[host] += 1
         else:
-            watched.device, watched.types, watched.read_at = device, types, _clock()
+            watched.device, watched.types = device, types
+            watched.read_at, watched.url = _clock(), device.url
             services = {
                 key: service
                 for (key, _), service in zip(
@@ -378,6 +435,10 @@ class DeviceWatching:
         """Close the subscriptions of a device and forget it."""
         watched = self._watched.pop(root)
         self._roots = {key: each for key, each in self._roots.items() if each != root}
+        self._root_at = {url: each for url, each in self._root_at.items() if each != root}
+        self._before_at = {
+            url: each for url, each in self._before_at.items() if url in self._root_at
+        }
         self._devices_of_host[watched.host] -= 1
         for found in watched.services.values():
             self._services_of_host[watched.host] -= 1

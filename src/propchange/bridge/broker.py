@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from propchange.bridge.configuration import PASSWORD_VARIABLE, BrokerSettings
 from propchange.bridge.json_objects import READ_BYTES
@@ -35,6 +36,14 @@ publish under the topics of the bridge."""
 
 _INCOMING_BYTES = 67_108_864
 """Bytes of them. Bounds the same, whatever their sizes."""
+
+COMMANDS_INCOMING = 1_024
+"""Commands among them. A message takes about 5 kB while it waits, and more commands than these
+would be refused: fewer may wait to be carried out. Bounds the memory in a flood of commands, which
+leaves room for the marks of services."""
+
+_COMMAND_LEVELS = 5
+"""Levels of the topic of a command. Those that the bridge reads beside have fewer."""
 
 # Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
 _BAD_PROTOCOL = {1, 132}
@@ -70,9 +79,15 @@ class Broker:
         self._protocol = aiomqtt.ProtocolVersion.V5
 
     def client(
-        self, bridge_id: str, *, will: aiomqtt.Will, answered: Callable[[str], object]
+        self,
+        bridge_id: str,
+        *,
+        will: aiomqtt.Will,
+        answered: Callable[[str], object],
+        flooded: Callable[[], object],
     ) -> Client:
-        """A client for one connection. ``answered`` is its :attr:`Client.answered`."""
+        """A client for one connection. ``answered`` is its :attr:`Client.answered`, and ``flooded``
+        its :attr:`Client.flooded`."""
         client = Client(
             self._settings.host,
             self._settings.port,
@@ -91,8 +106,9 @@ class Broker:
             properties=_connect_properties(self._protocol),
         )
         client.pending_calls_threshold = 2 * IN_FLIGHT
-        client.answered = answered
-        client.waiting_bytes = 0
+        client.answered, client.flooded = answered, flooded
+        client.waiting_bytes = client.waiting_commands = 0
+        client.knows_retained = self._protocol is aiomqtt.ProtocolVersion.V5
         return client
 
     def refusal(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
@@ -122,12 +138,40 @@ class Client(aiomqtt.Client):
     waiting_bytes: int
     """Bytes of the messages that wait to be read."""
 
+    waiting_commands: int
+    """Commands among them."""
+
+    flooded: Callable[[], object]
+    """Called for each command that is dropped, since too many wait."""
+
+    knows_retained: bool
+    """Whether the broker can say that a message was published with the retain flag (MQTT 5)."""
+
+    async def subscribe_as_published(self, filters: Sequence[str]) -> None:
+        """Subscribe to ``filters``. Messages keep the retain flag with which they are published, if
+        the broker can say it."""
+        if self.knows_retained:
+            options = SubscribeOptions(qos=0, retainAsPublished=True)
+            await self.subscribe([(each, options) for each in filters])
+        else:
+            await self.subscribe([(each, 0) for each in filters])
+
+    def taken(self, topic: str, payload: bytes) -> None:
+        """A message that waited was read."""
+        self.waiting_bytes -= len(payload)
+        self.waiting_commands -= _is_command(topic)
+
     # A message that is too large, or has no room, is dropped without a line for each.
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         size = len(message.payload)
         room = self._queue.qsize() < _INCOMING and self.waiting_bytes + size <= _INCOMING_BYTES
         if room and size <= READ_BYTES:
+            is_command = _is_command(message.topic)
+            if is_command and self.waiting_commands >= COMMANDS_INCOMING:
+                self.flooded()
+                return
             self.waiting_bytes += size
+            self.waiting_commands += is_command
             super()._on_message(client, userdata, message)
 
     # aiomqtt drops the reason code. Without it a rule of the broker that forbids a topic is unseen.
@@ -159,6 +203,10 @@ class Client(aiomqtt.Client):
 
         # It is called in the thread that connects, too.
         self._loop.call_soon_threadsafe(register)
+
+
+def _is_command(topic: str) -> bool:
+    return topic.count("/") >= _COMMAND_LEVELS - 1
 
 
 def _connect_properties(protocol: aiomqtt.ProtocolVersion) -> Properties | None:

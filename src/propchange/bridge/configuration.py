@@ -65,17 +65,18 @@ class BrokerSettings(Record):
 class BridgeSettings(Record):
     """The tables ``[bridge]`` and ``[home_assistant]``. ``forget_after`` is in seconds.
     ``home_assistant_prefix`` is the first part of the topics of Home Assistant, and
-    ``home_assistant_forget_after`` the seconds after which a device that has gone is taken from it.
+    ``home_assistant_forget_after`` the seconds for which a device that has gone stays in it after
+    its topics were cleared.
     """
 
     bridge_id: str
     base: str = "propchange"
     distinct: bool = False
-    forget_after: float = 5.0
+    forget_after: float = 3.0
     commands: bool = False
     home_assistant: bool = False
     home_assistant_prefix: str = "homeassistant"
-    home_assistant_forget_after: float = 3600.0
+    home_assistant_forget_after: float = 0.0
 
 
 _TABLES: dict[str, dict[str, type | tuple[type, ...]]] = {

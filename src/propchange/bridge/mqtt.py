@@ -15,6 +15,7 @@ from typing import Protocol
 import aiomqtt
 
 from propchange.bridge.broker import (
+    COMMANDS_INCOMING,
     IN_FLIGHT,
     TAKEN_OVER,
     Broker,
@@ -44,9 +45,10 @@ from propchange.core.subscriber.events import Event
 from propchange.driver.reporting import LineRate
 from propchange.errors import PropchangeError
 
-_START_SECONDS = 8.0
+_START_SECONDS = 6.0
 """Seconds after the start in which devices are found. What this bridge has left behind and has not
-found by then is cleared. A device answers a search within 5 s."""
+found by then is cleared; a device that answers later is published anew. The control point searches
+with an MX of 2 s, and searches again after a lost datagram."""
 
 _POSTS = 1_024
 """Messages of parts that wait: discovery messages for a Home Assistant that has started, and
@@ -59,7 +61,7 @@ the same."""
 _READ_SECONDS = 30.0
 """Seconds for reading what the broker retains."""
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 4.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 2.0
 """Seconds between two attempts to connect; doubled up to the longest, and shortened at random, so
 that several bridges do not come at the same moment."""
 
@@ -344,7 +346,9 @@ class MqttOutput:
         will = aiomqtt.Will(
             self.topics.bridge_availability, self._bridge_mark(_WILL), qos=1, retain=True
         )
-        client = self._broker.client(self._id, will=will, answered=self._answered)
+        client = self._broker.client(
+            self._id, will=will, answered=self._answered, flooded=self._flooded
+        )
         self._was_read.clear()
         self._idle.clear()
         async with client:
@@ -372,6 +376,15 @@ class MqttOutput:
             "has one at a time: give one of them another --id"
         )
 
+    def _flooded(self) -> None:
+        """Commands were dropped, since too many wait."""
+        more = self._rate.admit("commands")
+        if more is not None:
+            self._say(
+                f"commands of {self._broker.name} are dropped without an answer: more than "
+                f"{COMMANDS_INCOMING} came at once{more}"
+            )
+
     def _say_once(self, line: str) -> None:
         if line not in self._said and len(self._said) < 64:
             self._said.add(line)
@@ -395,7 +408,7 @@ class MqttOutput:
     async def _hear(self, client: Client) -> None:
         async for message in client.messages:
             self._heard_at = _now()
-            client.waiting_bytes -= len(message.payload)
+            client.taken(message.topic.value, message.payload)
             self._take_message(message.topic.value, message.payload, retained=message.retain)
 
     def _take_message(self, topic: str, payload: bytes, *, retained: bool) -> None:
@@ -462,8 +475,8 @@ class MqttOutput:
         self._other_instance = False
         await client.unsubscribe(everything)
         self.retained.read()
-        if later := [(f, 0) for each in self._parts for f in each.later_filters]:
-            await client.subscribe(later)
+        if later := [f for each in self._parts for f in each.later_filters]:
+            await client.subscribe_as_published(later)
 
     # --- publishing ---
 

@@ -66,6 +66,14 @@ _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 8.0
 
 
+class AnotherDevice(DescriptionError):
+    """The URL of a device has the description of another one."""
+
+    def __init__(self, message: str, description: DeviceDescription) -> None:
+        super().__init__(message)
+        self.description = description
+
+
 @dataclass(eq=False, repr=False)
 class _Awaited:
     """A device that :meth:`Discovery.find` waits for. ``heard`` is set when it announces itself,
@@ -472,7 +480,7 @@ class Discovery:
         """The description at ``url``, if it contains the device ``udn``."""
         description = await self._read(url)
         if description.find_device(udn) is None:
-            raise DescriptionError(f"{url} describes {description.udn}, not {udn}")
+            raise AnotherDevice(f"{url} describes {description.udn}, not {udn}", description)
         self._check_root(udn, url, description)
         self._presence.confirm(udn)
         return description
