@@ -37,7 +37,13 @@ from propchange.core.wire.refusals import Refusal, empty_response
 from propchange.driver.own_interfaces import INTERFACES, on_link_for, own_hosts
 from propchange.driver.runtime import Timer
 from propchange.twisted.runtime import Reactor, TwistedRuntime
-from propchange.twisted.service import DEFAULT_POLICY, EventURL, Service, deliveries_of
+from propchange.twisted.service import (
+    DEFAULT_POLICY,
+    EventRequests,
+    EventURL,
+    Service,
+    deliveries_of,
+)
 
 _COUNT_SECONDS = 1.0
 """Least seconds between two counts of the subscribers, for any number of SUBSCRIBE requests."""
@@ -74,7 +80,7 @@ class EventSubscriptionServer(EventDispatcher, EventURL, Logger):
         on_link: Callable[[Endpoint], Sequence[OnLink]] = on_link_for,
     ) -> None:
         ours = isinstance(service, Service)
-        publisher = service if ours else self
+        publisher = EventRequests(service) if ours else self
         EventURL.__init__(self, publisher, policy or DEFAULT_POLICY, limits, reactor)
         EventDispatcher.__init__(self)
         self.register_event("event_client_message_received")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
@@ -100,7 +100,7 @@ class Service(upnp.Service):
     def resource(self) -> Resource:
         """The web resource for the event URL: always the same object."""
         self._opened()
-        return EventURL(_EventRequests(self), self._policy, self._limits, self._reactor)
+        return EventURL(EventRequests(self), self._policy, self._limits, self._reactor)
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -126,7 +126,7 @@ class Service(upnp.Service):
         known = self._opened().addresses
         reactor, server = self._reactor, self._policy.server
         ports, host = ports_of(port), interface or None
-        root = EventURL(_EventRequests(self), self._policy, self._limits, reactor, target=b"/")
+        root = EventURL(EventRequests(self), self._policy, self._limits, reactor, target=b"/")
         site = Site(root, limits=self._limits, reactor=reactor, server=server, known=known)
         try:
             listening = TwistedRuntime(reactor).listen_with(
@@ -185,7 +185,7 @@ class Service(upnp.Service):
         return self._publication
 
 
-class _EventRequests:
+class EventRequests:
     """Judges the requests for the event URL of a service."""
 
     def __init__(self, service: Service) -> None:
@@ -214,17 +214,28 @@ async def _not_closed(waiting: Coroutine[Any, Any, bool]) -> None:
         raise RuntimeError("the service was closed")
 
 
+class EventPublisher(Protocol):
+    """What answers the requests for an event URL."""
+
+    def receive_request(self, request: Request, /) -> Response:
+        """Judge a SUBSCRIBE or UNSUBSCRIBE."""
+
+    def response_sent(self, response: Response, /) -> None:
+        """A response with a ``receipt`` has left."""
+
+    def response_lost(self, response: Response, /) -> None:
+        """A response with a ``receipt`` cannot leave."""
+
+
 class EventURL(Resource):
-    """The web resource at an event URL. ``publisher.receive_request`` judges a request. If its
-    response has a ``receipt``, ``publisher.response_sent`` is called once it has left, or
-    ``publisher.response_lost`` if it cannot. ``target``: the only request target that is answered;
-    None: the path at which a site has this resource."""
+    """The web resource at an event URL. ``publisher`` answers the requests. ``target``: the only
+    request target that is answered; None: the path at which a site has this resource."""
 
     isLeaf = True
 
     def __init__(
         self,
-        publisher: Any,
+        publisher: EventPublisher,
         policy: PublisherPolicy,
         limits: Limits,
         reactor: Reactor | None,
