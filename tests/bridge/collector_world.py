@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from propchange.bridge.claims import Dropped, Taken
+from propchange.bridge.claims import Dropped, Moving, Taken
 from propchange.bridge.collector import Collector
 from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, CollectorLimits
 from propchange.bridge.shared_state import DUPLICATE
@@ -161,6 +161,9 @@ class World:
         self.former: list[Node] = []
         self.late: list[Operation] = []
         self.starts = 0
+        self.unsubscribes = True
+        self.moving: list[tuple[Node, str]] = []
+        """Devices that are unsubscribed from before they are released."""
         for name in names:
             self.start(name)
 
@@ -267,6 +270,8 @@ class World:
         self._act(node)
 
     def _act(self, node: Node) -> None:
+        if self.unsubscribes:
+            self._move()
         for outcome in node.collector.outcomes():
             device = self.devices[outcome.udn]
             if isinstance(outcome, Taken):
@@ -274,9 +279,22 @@ class World:
                     device.subscribers[node.collector.name].node is not node
                 ):
                     self._subscribe(node, device)
+            elif isinstance(outcome, Moving):
+                self.moving.append((node, outcome.udn))
             elif isinstance(outcome, Dropped):
                 node.drops.append(outcome)
                 device.subscribers.pop(node.collector.name, None)
+
+    def _move(self) -> None:
+        """The devices that move answer UNSUBSCRIBE. What they sent before is received first."""
+        moving, self.moving = self.moving, []
+        for node, udn in moving:
+            if not node.dead:
+                self.receive(node.collector.name)
+                subscriber = self.devices[udn].subscribers.get(node.collector.name)
+                if subscriber is not None and subscriber.node is node:
+                    del self.devices[udn].subscribers[node.collector.name]
+                node.collector.unsubscribed(udn, self.now)
 
     def _subscribe(self, node: Node, device: FakeDevice) -> None:
         device.sids += 1

@@ -441,3 +441,24 @@ def test_new_events_are_written_before_the_states_that_are_written_again() -> No
     assert len(world.store.states) - states <= 4
     world.run(5)
     assert len(world.store.states) - states >= len(DEVICES)
+
+
+def test_a_device_that_moves_is_released_when_it_sends_no_event_to_the_former_owner() -> None:
+    world = World(["a"], DEVICES)
+    world.run(5)
+    world.unsubscribes = False  # the devices do not answer UNSUBSCRIBE yet
+    world.start("b")
+    world.run(40)
+    moving = [udn for _, udn in world.moving]
+    assert len(moving) >= 5
+    assert all(owners == {"a"} for owners in world.owners().values())
+    for udn in moving:
+        world.change(udn)
+    world.run(1)
+    written = {each.key: each for each in world.store.messages}
+    assert all(written[udn].body["values"]["n"] == 1 for udn in moving)
+    world.unsubscribes = True
+    world.run(5)
+    assert {udn for udn in moving if world.owners()[udn] == {"b"}} == set(moving)
+    assert [node.collector.totals.discarded for node in world.nodes.values()] == [0, 0]
+    world.check_settled()

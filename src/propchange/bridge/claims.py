@@ -74,7 +74,8 @@ CLAIM_TRANSITIONS = TransitionTable(
 @dataclass(slots=True, eq=False, repr=False)
 class ClaimValue(Record):
     """What a claim says. Without a session nobody owns the device, for ``reason``. ``tried`` names
-    collectors that could not reach it. ``offered``: the session that may take it over."""
+    collectors that could not reach it. ``offered``: the session that may have it. When that one has
+    ``accepted``, the owner releases it."""
 
     session: str = ""
     collector: str = ""
@@ -82,6 +83,7 @@ class ClaimValue(Record):
     reason: str = ""
     tried: tuple[str, ...] = ()
     offered: str = ""
+    accepted: bool = False
 
     def to_bytes(self) -> bytes:
         """The value in the store."""
@@ -93,6 +95,7 @@ class ClaimValue(Record):
                 "reason": self.reason,
                 "tried": list(self.tried),
                 "offered": self.offered,
+                "accepted": self.accepted,
             }
         ).encode()
 
@@ -108,6 +111,7 @@ class ClaimValue(Record):
             text_of(read.get("reason")),
             tuple(map(text_of, tried[:64])) if isinstance(tried, list) else (),
             text_of(read.get("offered")),
+            read.get("accepted") is True,
         )
 
 
@@ -145,6 +149,9 @@ class Claim(Record):
     offers: str = ""
     """The session to which it is to be offered."""
     offer_until: float = 0.0
+    moving: bool = False
+    """The offer was accepted. It is released when its services are not subscribed to any more and
+    their events are written."""
     not_offered_until: float = 0.0
 
 
@@ -167,6 +174,15 @@ class Dropped(Record):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class Moving(Record):
+    """This collector has too many devices, and leaves this one to another. Unsubscribe from its
+    services, then call :meth:`.Collector.unsubscribed`: so no event is delivered to a collector
+    that may not write it any more."""
+
+    udn: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Forgotten(Record):
     """The claim of a device that has gone is not known any more. ``deleted``: no collector has
     claimed the device since, so its states are deleted too."""
@@ -178,8 +194,8 @@ class Forgotten(Record):
 class Claims:
     """The claims of the devices that this collector sees.
 
-    ``report`` is called with Taken, Dropped and Forgotten. The claim of a device that is not seen
-    is not known here.
+    ``report`` is called with Taken, Dropped, Moving and Forgotten. The claim of a device that is
+    not seen is not known here.
     """
 
     def __init__(
@@ -187,7 +203,7 @@ class Claims:
         lease: Lease,
         neighbours: Neighbours,
         limits: CollectorLimits,
-        report: Callable[[Taken | Dropped | Forgotten], object],
+        report: Callable[[Taken | Dropped | Moving | Forgotten], object],
     ) -> None:
         self._lease = lease
         self._neighbours = neighbours
@@ -227,7 +243,7 @@ class Claims:
         still see it."""
         claim = self._claims.get(udn)
         if claim is not None and not claim.leaving:
-            claim.leaving, claim.releases = True, reason
+            claim.leaving, claim.releases, claim.moving = True, reason, False
             self._plan(claim, now)
 
     def give_up(self, udn: str, reason: str, now: float) -> bool:
@@ -238,10 +254,18 @@ class Claims:
             return False
         if not self._others(claim):
             return False
-        claim.releases, claim.unreachable = reason, True
+        claim.releases, claim.unreachable, claim.moving = reason, True, False
         claim.given_up_until = now + self._limits.give_up_seconds
         self._plan(claim, now)
         return True
+
+    def hand_over(self, udn: str, now: float) -> None:
+        """The services of a device that moves are not subscribed to any more, and their events are
+        written."""
+        claim = self._claims.get(udn)
+        if claim is not None and claim.state is ClaimState.OURS and claim.moving:
+            claim.releases = "another collector has fewer devices"
+            self._plan(claim, now)
 
     def raise_term(self, udn: str, term: int, now: float) -> None:
         """Something was written with ``term``, which is not below ours. Write the claim with a
@@ -314,10 +338,12 @@ class Claims:
             claim.waits_for_lease = False
             self._plan(claim, now + self._turn(claim))
             return None
-        elif state is ClaimState.FREE or value.offered == session:
+        elif state is ClaimState.FREE:
             term = max(value.term + 1, claim.least_term)
             tried = tuple(name for name in value.tried if name != own)
             wanted = ClaimValue(session, own, term, "", tried)
+        elif value.offered == session and not value.accepted:
+            wanted = replace(value, accepted=True)
         else:
             return Operation(Ask.GET, Place.CLAIMS, claim.udn)
         claim.writes = wanted
@@ -330,13 +356,14 @@ class Claims:
             tried = value.tried
             if claim.unreachable:
                 tried = (*value.tried, own)[-self._limits.tried_named :]
-            return ClaimValue("", own, value.term, claim.releases, tried)
+            offered = value.offered if claim.moving else ""
+            return ClaimValue("", own, value.term, claim.releases, tried, offered)
         if claim.least_term > value.term:
-            return replace(value, term=claim.least_term, offered="")
+            return replace(value, term=claim.least_term)
         if claim.offers:
             offers, claim.offers = claim.offers, ""
-            return replace(value, offered=offers)
-        if value.offered and now >= claim.offer_until:
+            return replace(value, offered=offers, accepted=False)
+        if value.offered and not value.accepted and now >= claim.offer_until:
             claim.not_offered_until = now + self._limits.give_up_seconds
             return replace(value, offered="")
         return None
@@ -362,8 +389,10 @@ class Claims:
         else:
             assert writes is not None
             claim.value, claim.revision = writes, answer.revision
-            if writes.session:
+            if writes.session == self._lease.value.session:
                 self._step(claim, ClaimInput.WRITTEN, now)
+            elif writes.session:  # an offer was accepted
+                self._step(claim, ClaimInput.SEEN_OTHERS, now)
             else:
                 self._step(claim, ClaimInput.RELEASED, now, writes.reason)
         if claim.newest > claim.revision and claim.state is not ClaimState.UNSURE:
@@ -404,6 +433,10 @@ class Claims:
                 claim.releases, claim.unreachable = "", False
             self._take(claim)
             self._plan_ours(claim, now)
+            if claim.value.accepted and not (claim.moving or claim.releases):
+                claim.moving = True
+                claim.not_offered_until = now + self._limits.give_up_seconds
+                self._report(Moving(claim.udn))
             return
         if claim.taken:
             claim.taken = 0
@@ -411,7 +444,7 @@ class Claims:
             lost = given is not ClaimInput.RELEASED
             claim.cleans = claim.leaving and state is ClaimState.FREE
             self._report(Dropped(claim.udn, claim.releases or reason, lost))
-        claim.releases, claim.unreachable, claim.offers = "", False, ""
+        claim.releases, claim.unreachable, claim.offers, claim.moving = "", False, "", False
         if claim.leaving:
             later = self._limits.forget_seconds if claim.cleans else 0.0
             self._plan(claim, now + later)
@@ -421,10 +454,14 @@ class Claims:
                 claim.free_since = now
             turn = max(claim.free_since + self._turn(claim), now)
             self._plan(claim, max(turn, self._not_before(claim)))
-        elif claim.value.offered == self._lease.value.session and now >= claim.given_up_until:
+        elif self._accepts(claim, now):
             self._plan(claim, now)
         else:
             self._plan(claim, now + self._limits.recheck_seconds)
+
+    def _accepts(self, claim: Claim, now: float) -> bool:
+        offered = claim.value.offered == self._lease.value.session
+        return offered and not claim.value.accepted and now >= claim.given_up_until
 
     def _take(self, claim: Claim) -> None:
         term = claim.value.term
@@ -439,7 +476,7 @@ class Claims:
     def _plan_ours(self, claim: Claim, now: float) -> None:
         if claim.releases or claim.least_term > claim.value.term:
             self._plan(claim, now)
-        elif claim.value.offered:
+        elif claim.value.offered and not claim.value.accepted:
             self._plan(claim, max(claim.offer_until, now))
         else:
             self._plan(claim, now + self._limits.recheck_seconds)
@@ -464,9 +501,13 @@ class Claims:
 
     def _turn(self, claim: Claim) -> float:
         """Seconds that this collector leaves to those that should own the device before it."""
+        offered = claim.value.offered
+        if offered == self._lease.value.session:
+            return 0.0
         own = weight(claim.udn, self._lease.collector)
         before = sum(weight(claim.udn, each) > own for each in self._candidates(claim))
-        return min(before, self._limits.ranks) * self._limits.rank_seconds
+        # It was released for another one: that one is the first.
+        return (min(before, self._limits.ranks) + bool(offered)) * self._limits.rank_seconds
 
     # --- shares ---
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from propchange.bridge.claims import Claims, Dropped, Forgotten, Taken
+from propchange.bridge.claims import Claims, Dropped, Forgotten, Moving, Taken
 from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, CollectorLimits
 from propchange.bridge.leases import NEVER, Lease, LeaseValue, Neighbours
 from propchange.bridge.shared_state import (
@@ -48,7 +48,7 @@ class Collector:
         self.totals = WaitingTotals()
         self.lease = Lease(name, LeaseValue(session, segment), limits)
         self.neighbours = Neighbours(name, limits)
-        self._outcomes: list[Taken | Dropped | Forgotten] = []
+        self._outcomes: list[Taken | Dropped | Moving | Forgotten] = []
         self.claims = Claims(self.lease, self.neighbours, limits, self._receive)
         self.unowned = UnownedStates(self.lease, self.neighbours, limits)
         self.outputs: dict[str, ServiceOutput] = {}
@@ -58,6 +58,8 @@ class Collector:
         # Services whose state is written again, and those of them that wait for the answer.
         self._again: deque[str] = deque()
         self._writing_again: set[str] = set()
+        # Devices whose events are written before they are released, with the reason, and whether
+        # this collector cannot reach them; without a reason: they move.
         self._releasing: dict[str, tuple[str, bool]] = {}
         self._suspected: dict[str, int] = {}
         # The operations that wait for an answer, by their identity, and when they were sent.
@@ -77,7 +79,8 @@ class Collector:
 
     def see(self, udn: str, now: float) -> None:
         """This collector can reach the root device ``udn``."""
-        self._releasing.pop(udn, None)
+        if self._releasing.get(udn, ("", False))[0]:
+            del self._releasing[udn]
         self.claims.see(udn, now)
 
     def leave(self, udn: str, reason: str, now: float) -> None:
@@ -91,6 +94,11 @@ class Collector:
         if udn not in self._releasing:
             self._releasing[udn] = reason, True
             self._release(udn, now)
+
+    def unsubscribed(self, udn: str, now: float) -> None:
+        """The services of a device that moves are not subscribed to any more."""
+        self._releasing.setdefault(udn, ("", False))
+        self._release(udn, now)
 
     def open(self, udn: str, key: str, snapshot: Callable[[], Mapping[str, Any]]) -> None:
         """Write the service ``key`` of a device that is ours. ``snapshot`` returns its state."""
@@ -318,7 +326,7 @@ class Collector:
 
     # --- the outcomes ---
 
-    def outcomes(self) -> list[Taken | Dropped | Forgotten]:
+    def outcomes(self) -> list[Taken | Dropped | Moving | Forgotten]:
         """What has happened to devices since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
@@ -338,7 +346,7 @@ class Collector:
         self.lease.value.ended = True
         self.lease.renew_soon(now)
 
-    def _receive(self, outcome: Taken | Dropped | Forgotten) -> None:
+    def _receive(self, outcome: Taken | Dropped | Moving | Forgotten) -> None:
         outputs = self._of_device.get(outcome.udn, {})
         if isinstance(outcome, Taken):
             self.totals.taken += 1
@@ -352,6 +360,8 @@ class Collector:
             for output in outputs.values():
                 output.end(lost=outcome.lost)
                 self._wake(output)
+        elif isinstance(outcome, Moving):
+            pass
         elif outcome.deleted:
             for output in outputs.values():
                 output.deletes = True
@@ -384,7 +394,9 @@ class Collector:
         outputs = self._of_device.get(udn, {}).values()
         if all(output.rests or output.ended for output in outputs):
             reason, unreachable = self._releasing.pop(udn)
-            if unreachable:
+            if not reason:
+                self.claims.hand_over(udn, now)
+            elif unreachable:
                 self.claims.give_up(udn, reason, now)
             else:
                 self.claims.leave(udn, reason, now)

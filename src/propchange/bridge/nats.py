@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from propchange.bridge.claims import Dropped, Forgotten, Taken
+from propchange.bridge.claims import Dropped, Forgotten, Moving, Taken
 from propchange.bridge.collector import Collector
 from propchange.bridge.collector_limits import DEFAULT_COLLECTOR_LIMITS, CollectorLimits
 from propchange.bridge.nats_settings import NatsSettings
@@ -206,6 +206,10 @@ class NatsOutput:
                     self._opening.append((device, key, service))
             elif isinstance(outcome, Dropped):
                 self._dropped(outcome, device)
+            elif isinstance(outcome, Moving) and device is not None:
+                device.owned = False
+                self._stop_giving_up(device)
+                self._start(self._move(device))
             elif isinstance(outcome, Forgotten) and outcome.deleted:
                 self._say_of_device(
                     "deleted", f"{outcome.udn}: its state is deleted, since it has gone"
@@ -225,6 +229,16 @@ class NatsOutput:
         self.collector.open(device.udn, key, lambda: _snapshot(service, self._settings.name))
         if service.found.subscription is None:
             self.watching.watching.subscribe(service.found)
+
+    async def _move(self, device: _Device) -> None:
+        """Unsubscribe from the services of ``device``: then it is left to another collector."""
+        assert self.watching is not None
+        closing = [
+            self.watching.watching.unsubscribe(each.found) for each in device.services.values()
+        ]
+        await asyncio.gather(*closing, return_exceptions=True)
+        self.collector.unsubscribed(device.udn, self._now())
+        self._wake.set()
 
     def _dropped(self, outcome: Dropped, device: _Device | None) -> None:
         if device is None:
