@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import random
@@ -40,7 +41,7 @@ GROUPS, OF_GROUP = 4, 5
 BRIDGE_ID = "wall"
 REST_SECONDS = 10.0
 """Seconds to a rest. A bridge that was killed clears what it has left behind 6 s after its start,
-and a device that has gone is forgotten 3 s after its goodbye. The others are for a busy machine."""
+and a device that has gone is forgotten 3 s after its goodbye. A busy machine needs more."""
 
 
 def udn_of(number: int) -> str:
@@ -138,7 +139,8 @@ class Wall:
     """The devices, the broker and the bridge. ``values`` and ``names`` are the truth: what each
     device has that is up."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, limit: float = REST_SECONDS) -> None:
+        self.limit = limit
         self.random = random.Random(seed)
         self.folder = folder
         self.broker = Mosquitto(folder, address="10.77.0.1")
@@ -286,7 +288,7 @@ class Wall:
         """Wait until what is retained is right. Returns the seconds; raises AssertionError."""
         began = time.monotonic()
         wrong = ["the broker does not answer"]
-        while time.monotonic() - began < REST_SECONDS:
+        while time.monotonic() - began < self.limit:
             kept = await retained(self.broker, "propchange/#", "homeassistant/#")
             wrong = self.differences(kept)
             if not wrong:
@@ -294,13 +296,15 @@ class Wall:
                 return self.rests[-1]
             await asyncio.sleep(0.25)
         log = (self.folder / "bridge.log").read_text()[-2000:]
-        raise AssertionError("\n".join([f"after {REST_SECONDS} s:", *wrong[:20], log]))
+        raise AssertionError("\n".join([f"after {self.limit} s:", *wrong[:20], log]))
 
 
-def play(seconds: float, seed: int, say: Callable[[str], object]) -> Wall:
+def play(
+    seconds: float, seed: int, say: Callable[[str], object], limit: float = REST_SECONDS
+) -> Wall:
     """Play until ``seconds`` are over, and rest about every ten of them."""
     with tempfile.TemporaryDirectory() as folder:
-        wall = Wall(Path(folder), seed)
+        wall = Wall(Path(folder), seed, limit)
         try:
             wall.start()
             took = asyncio.run(wall.rest())
@@ -342,6 +346,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=REST_SECONDS, help="seconds to a rest")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, help=argparse.SUPPRESS)
@@ -354,7 +359,8 @@ def main() -> None:
             raise Missing("a network namespace needs root")
         sys.exit(subprocess.run(in_namespace(sys.argv[1:]), check=False).returncode)
     else:
-        wall = play(options.seconds, options.seed, lambda line: print(line, flush=True))
+        say = functools.partial(print, flush=True)
+        wall = play(options.seconds, options.seed, say, options.limit)
         rests = sorted(wall.rests)
         print(
             f"{len(rests)} rests, all right: median {statistics.median(rests):.1f} s, slowest "

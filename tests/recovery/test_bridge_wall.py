@@ -19,7 +19,17 @@ def test_what_is_retained_is_what_twenty_devices_have_at_each_rest() -> None:
     if os.geteuid() or PROGRAM is None:
         missing("the wall needs root and mosquitto")
     wall = subprocess.run(
-        [sys.executable, "-m", "lab.bridge_wall", "--seconds", "12", "--seed", "7"],
+        [
+            sys.executable,
+            "-m",
+            "lab.bridge_wall",
+            "--seconds",
+            "12",
+            "--seed",
+            "7",
+            "--limit",
+            "30",
+        ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
