@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from propchange.blocking import Closed, ControlPoint
+from propchange.blocking.loop_thread import LoopThread
 from propchange.core.wire.messages import Endpoint, Request
 from tests.blocking.devices import Hosted
 
@@ -64,3 +67,43 @@ def test_after_its_end_an_event_is_answered_412_as_on_asyncio() -> None:
     headers += ((b"SID", b"uuid:1"), (b"SEQ", b"0"))
     ends = {"peer": Endpoint("127.0.0.1", 1), "local": Endpoint("127.0.0.1", 8000)}
     assert point.receive(Request("NOTIFY", "/events/x", headers, b"", **ends)).status == 412
+
+
+def test_a_call_that_comes_while_the_loop_ends_does_not_begin() -> None:
+    begun, raised, came = [], [], threading.Event()
+
+    async def call() -> None:
+        begun.append(True)
+        await asyncio.sleep(3600)
+
+    def use() -> None:
+        try:
+            thread.run(call)
+        except Exception as error:  # noqa: BLE001 - the type is what is tested
+            raised.append(error)
+
+    async def ends_late() -> AsyncIterator[None]:
+        """asyncio ends the generators of a loop after its tasks, and then closes the loop."""
+        try:
+            yield
+        finally:
+            loop: Any = asyncio.get_running_loop()
+            call_soon = loop.call_soon_threadsafe
+            loop.call_soon_threadsafe = lambda *of: (call_soon(*of), came.set())
+            user.start()
+            assert came.wait(30)
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def context() -> AsyncIterator[None]:
+        await anext(generator)
+        yield
+
+    generator, user = ends_late(), threading.Thread(target=use)
+    thread = LoopThread(context(), "it was closed")
+    thread.start()
+    thread.stop()
+    user.join()
+    assert begun == []
+    assert [(type(error), str(error)) for error in raised] == [(Closed, "it was closed")]

@@ -126,7 +126,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._process = 0
-        self._running = self._stopping = False
+        self._running = self._stopping = self._left = False
         self._failure: BaseException | None = None
         self.ended = False
 
@@ -167,10 +167,21 @@ class LoopThread:
         self._stop = asyncio.Event()
         if self._stopping:
             return
-        async with self._context:
-            self._running = True
-            entered.end(None)
-            await self._stop.wait()
+        try:
+            async with self._context:
+                self._running = True
+                entered.end(None)
+                await self._stop.wait()
+        finally:
+            self._left = True
+
+    def _begin(self, call: Call) -> None:
+        """In the loop: make a call. After the context is left the loop ends the tasks that it has.
+        It would not end one that begins then."""
+        if self._left:
+            call.end(Closed(self._closed))
+        else:
+            call.begin()
 
     def run(self, function: Callable[..., Any], /, *args: Any, **keywords: Any) -> Any:
         """Call ``function`` in the loop, and return its result; that of its coroutine if it is a
@@ -194,7 +205,7 @@ class LoopThread:
         call = Call(function, unread)
         self._calls.add(call)
         try:
-            self._call_soon(call.begin)
+            self._call_soon(partial(self._begin, call))
             if self.ended:  # perhaps before the call was added
                 raise Closed(self._closed)
             call.wait()
