@@ -93,10 +93,17 @@ layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
 
 # Real programs, faults and attacks on both ends take minutes. `make test` has them.
 NOT_FAST := tests/interop tests/recovery tests/compat tests/hostile tests/benchmarks
+# Few examples of each property; a build of CI, and who sets HYPOTHESIS_PROFILE, has more.
+FAST_PROFILE := $(or $(HYPOTHESIS_PROFILE),$(if $(filter true,$(CI)),ci,fast))
 fast: $(DEV_STAMP) ## the tests of the rooms, but the slow ones
-	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=$(FAST_PROFILE) $(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
 
-check: lint types layers fast ## before each commit; two minutes or three
+# The tests wait for sockets now and then, and lint, types and layers run meanwhile. What they print
+# comes last, in one piece.
+check: $(DEV_STAMP) ## before each commit: lint, types, layers and the fast tests
+	@$(MAKE) --no-print-directory lint types layers > $(VENV)/checks.log 2>&1 & checks=$$!; \
+	status=0; $(MAKE) --no-print-directory fast || status=1; \
+	wait $$checks || status=1; cat $(VENV)/checks.log; exit $$status
 
 # Each room's own tests cover its every line and branch: tests of other rooms do not count.
 coverage: $(DEV_STAMP) ## 100 % of core by tests/core, and of http by tests/http

@@ -1,4 +1,4 @@
-"""What every suite shares: coroutines as tests, the clause marks, hypothesis at three depths."""
+"""What every suite shares: coroutines as tests, the clause marks, hypothesis at several depths."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ DESCRIPTORS = 20_000
 settings.register_profile(
     "check", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+# For `make check`. `make test` has the number of "check", and "ci" of a build.
+settings.register_profile("fast", settings.get_profile("check"), max_examples=10)
 # The same examples in each run, so that a run which fails can be repeated. "check" and "long" look
 # for new ones.
 settings.register_profile(

@@ -217,7 +217,8 @@ class Row:
 
 def played_on(rows: Iterable[Row], front: str, feeds: Callable[[int, Row], Iterable[str]]) -> Any:
     """Decorates a test that takes ``row`` and ``feed``: the rows that are played on ``front``,
-    each in the ``feeds`` for its number, marked with its clauses."""
+    each in the ``feeds`` for its number, marked with its clauses. `make check` plays the first of
+    its feeds, `make test` all."""
     return pytest.mark.parametrize(
         ("row", "feed"),
         [
@@ -225,11 +226,14 @@ def played_on(rows: Iterable[Row], front: str, feeds: Callable[[int, Row], Itera
                 each,
                 feed,
                 id=f"{each.name}, {feed}",
-                marks=[pytest.mark.clause(clause) for clause in each.clauses],
+                marks=[
+                    *(pytest.mark.clause(clause) for clause in each.clauses),
+                    *([pytest.mark.slow] if at else []),
+                ],
             )
             for number, each in enumerate(rows)
             if front not in each.not_on
-            for feed in feeds(number, each)
+            for at, feed in enumerate(feeds(number, each))
         ],
     )
 
