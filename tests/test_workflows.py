@@ -29,6 +29,14 @@ def test_a_workflow_runs_what_is_there_and_says_that_nobody_has_run_it(path: Pat
         assert (ROOT / named).exists(), named
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_names_each_action_by_commit_with_its_tag_beside_it(path: Path) -> None:
+    named = re.findall(r"(?m)uses: *(.*)$", path.read_text())
+    assert named
+    for each in named:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each), each
+
+
 @pytest.mark.slow
 def test_the_workflows_fit_their_schema() -> None:
     program = Path(sys.executable).with_name("check-jsonschema")
