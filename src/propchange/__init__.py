@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from propchange.lazy_names import lazy_names as _lazy_names
+
+# Type checkers take this name for true. `typing` is not imported: asyncio does without it.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from propchange.asyncio.control_point import ControlPoint

@@ -60,8 +60,9 @@ def test_watch_serves_the_metrics_of_its_subscriptions(
         assert 'propchange_subscriptions{status="active"} ' in get(found[1])
         assert re.search(r"^propchange_events_total [12]\.0$", get(found[1]), re.MULTILINE)
     assert "process_open_fds" in get(found[1])
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    with pytest.raises(urllib.error.HTTPError, match="404") as refusal:
         get(found[1].replace("/metrics", "/"))
+    refusal.value.close()
     watching.terminate()
     assert watching.wait(10) == 0
 

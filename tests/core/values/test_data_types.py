@@ -196,7 +196,7 @@ def test_int_has_no_bound_that_a_program_would_meet() -> None:
     assert known.parse(known.format(10**999)) == 10**999
     assert refusal("int", 10**1000).endswith("does not fit int, which takes an int")
     assert refusal("int", 10**5000) == (
-        "ValueError: a int of thousands of digits does not fit int, which takes an int"
+        "ValueError: an integer of hundreds of digits does not fit int, which takes an int"
     )
     with pytest.raises(ValueError, match="does not fit int"):
         known.parse("9" * 5000)
@@ -485,4 +485,5 @@ def test_a_uuid_is_sent_in_lower_case_and_may_be_given_as_text() -> None:
 def test_a_value_is_shown_short_and_without_control_characters() -> None:
     assert shown("a\x1b[31m") == r"'a\x1b[31m'"
     assert len(shown("x" * 10_000)) < 70
-    assert shown(10**5000) == "a int of thousands of digits"
+    assert shown(10**5000) == "an integer of hundreds of digits"
+    assert shown([-(10**5000)]) == "[an integer of hundreds of digits]"

@@ -24,18 +24,23 @@ from propchange.core.wire.xml import FORBIDDEN
 T = TypeVar("T")
 M = TypeVar("M", datetime.datetime, datetime.time)
 
-_short = reprlib.Repr()
+
+class _ShortRepr(reprlib.Repr):
+    def repr_int(self, value: int, level: int) -> str:
+        """Python refuses to write very large integers, with any bound from 640 digits on."""
+        if value.bit_length() > 2_000:
+            return "an integer of hundreds of digits"
+        return super().repr_int(value, level)
+
+
+_short = _ShortRepr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def shown(value: object) -> str:
     """``value`` as error sentences show it: its repr, cut to about 60 characters, with control
     characters escaped."""
-    try:
-        return _short.repr(value)
-    except ValueError:
-        # Python refuses to write very large ints.
-        return f"a {type(value).__name__} of thousands of digits"
+    return _short.repr(value)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
