@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from propchange.bridge import discovery_messages
 from propchange.bridge.discovery_messages import DiscoveryMessages
@@ -30,6 +33,7 @@ class Output:
         self.topics = Topics("home")
         self.wanted: dict[str, bytes] = {}
         self.posted: list[Any] = []
+        self.sent: list[bytes] = []
         self.retained = SimpleNamespace(
             want=self._want,
             unwant=lambda topic: self.wanted.pop(topic, None),
@@ -44,6 +48,7 @@ class Output:
     def wake(self) -> None: ...
 
     def post(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        self.sent.append(payload)
         self.posted.append(json.loads(payload)["components"])
 
     @property
@@ -142,7 +147,7 @@ def test_a_device_is_offered_when_all_of_its_service_descriptions_were_read() ->
         await turns()
         assert output.offered == ALL
         messages.forgotten(services[0])
-        assert output.offered == BOTH
+        assert output.offered == ALL  # the device is there, or goes as a whole
         messages.forgotten(services[1])
         assert output.wanted == {}
 
@@ -180,6 +185,53 @@ def test_a_service_description_that_cannot_be_read_takes_back_no_entity() -> Non
         messages.found(services)
         await turns()
         assert output.offered == ["WeMo_BinaryState", "WeMo_CountdownEndTime"]
+
+    asyncio.run(run())
+
+
+def test_a_device_that_is_described_again_while_it_is_about_to_be_read_is_offered_whole() -> None:
+    async def run() -> None:
+        output, messages, services = begin([Remote("WeMo", WEMO), Remote("Link", LINK)])
+        messages.changed(services[0])
+        await turns()
+        messages.changed(services[1])
+        # Nothing else is heard of the service after this.
+        services[1].found.service = Remote("Link", LINK)
+        await turns()
+        assert output.offered == ALL
+
+    asyncio.run(run())
+
+
+def test_a_service_description_is_read_again_as_soon_as_its_device_has_a_new_subscription(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(discovery_messages, "_READ_AGAIN", (0.0, 3600.0, 3600.0))
+
+    async def run() -> None:
+        link = Remote("Link", None)
+        output, messages, services = begin([Remote("WeMo", WEMO), link])
+        messages.found(services)
+        await turns()
+        messages.changed(services[1])  # the same subscription
+        await turns()
+        assert (output.offered, link.reads) == ([], 1)
+        services[1].state.sid = "uuid:second"
+        messages.changed(services[1])
+        await turns()
+        assert (output.offered, link.reads) == ([], 2)
+        # The next subscription comes while the description is being read.
+        services[1].state.sid = "uuid:third"
+        link.gate.clear()
+        messages.changed(services[1])
+        await turns()
+        services[1].state.sid = "uuid:fourth"
+        messages.changed(services[1])
+        link.gate.set()
+        await turns(1)
+        link.contents = LINK
+        await turns()
+        assert output.offered == ALL
 
     asyncio.run(run())
 
@@ -226,6 +278,25 @@ def test_an_entity_of_a_device_that_was_read_before_the_broker_answered_is_remov
         messages.hear(TOPIC, b"{}", retained=True)
         messages.hear("homeassistant/device/other/config", former, retained=True)
         assert len(output.posted) == 1
+
+    asyncio.run(run())
+
+
+def test_messages_that_remove_entities_are_known_whatever_comes_between_them() -> None:
+    async def run() -> None:
+        former, _ = await offer_both()
+        output, messages, services = begin([Remote("WeMo", WEMO)])
+        heard: list[bytes] = []
+        output.retained.hear = lambda *all_: heard.append(all_[-1])
+        messages.found(services)
+        await turns()
+        messages.hear(TOPIC, former, retained=True)
+        messages._remove(TOPIC, former, b'{"components": {}}')
+        assert len(output.sent) == 2
+        messages.hear(TOPIC, b"of another client", retained=False)
+        for payload in output.sent:
+            messages.hear(TOPIC, payload, retained=False)
+        assert heard == [former, b"of another client"]
 
     asyncio.run(run())
 
@@ -281,6 +352,45 @@ def test_a_device_that_is_back_is_offered_as_before_and_not_taken_back_later() -
         await asyncio.sleep(0.05)
         assert output.offered == ALL
         assert output.posted == []
+
+    asyncio.run(run())
+
+
+def test_a_service_that_is_back_before_the_others_takes_no_entity_away() -> None:
+    async def run() -> None:
+        output, messages, services = await offer_and_take_away(0.0)
+        assert output.wanted == {}
+        for service in services:
+            service.state.status = "active"
+            messages.changed(service)
+        await turns()
+        assert output.offered == ALL
+        for service in reversed(services):
+            service.state.status = "gone"
+        messages.forgotten(services[1])
+        services[0].state.status = "active"
+        messages.changed(services[0])
+        assert output.offered == ALL
+        services[1].state.status = "active"
+        messages.changed(services[1])
+        await turns()
+        assert output.offered == ALL
+        assert output.posted == []
+
+    asyncio.run(run())
+
+
+def test_a_service_that_has_gone_is_taken_back_when_its_device_is_back_without_it() -> None:
+    async def run() -> None:
+        output, messages, services = begin([Remote("WeMo", WEMO), Remote("Link", LINK)])
+        messages.found(services)
+        await turns()
+        services[0].state.status = "gone"
+        messages.forgotten(services[0])
+        services[1].found.device.description = described_with("Link")
+        messages.changed(services[1])
+        await turns()
+        assert output.offered == BOTH
 
     asyncio.run(run())
 
@@ -352,3 +462,76 @@ def test_devices_that_come_and_go_without_end_are_not_kept_without_end(
         assert output.offered == BOTH  # the one that went first is offered no more
 
     asyncio.run(run())
+
+
+# --- any order ---
+
+ENTITIES = {"WeMo": set(ALL) - set(BOTH), "Link": set(BOTH)}
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["gone", "back", "renewed", "fails", "works"]), st.integers(0, 1)),
+    st.tuples(st.just("described"), st.sampled_from(["WeMo Link", "WeMo", "Link"])),
+    st.tuples(st.just("turns"), st.integers(1, 30)),
+)
+
+
+@given(st.lists(STEPS, max_size=25), st.sampled_from(["", "WeMo Link", "WeMo", "Link"]))
+def test_at_a_rest_the_services_that_are_there_are_offered_and_no_others(
+    steps: list[tuple[str, Any]], at_last: str
+) -> None:
+    contents = {"WeMo": WEMO, "Link": LINK}
+
+    async def run() -> None:
+        output, messages, services = begin([Remote(each, contents[each]) for each in contents])
+        sids = itertools.count()
+
+        def take(step: str, argument: Any) -> None:
+            if step == "described":
+                device = described_with(*argument.split())
+                for each in services:
+                    name = each.state.service
+                    each.found.service = Remote(name, each.found.service.contents)
+                    each.found.device = SimpleNamespace(description=device)
+                for each in services:
+                    if each.state.service not in argument:
+                        each.state.status = "gone"
+                        messages.forgotten(each)
+                    elif each.state.status != "gone":
+                        messages.changed(each)
+                return
+            service = services[argument]
+            described_ = {each.service_id for each in service.found.device.description.services}
+            if step == "gone":
+                service.state.status = "gone"
+                messages.forgotten(service)
+            elif step in ("fails", "works"):
+                right = contents[service.state.service]
+                service.found.service.contents = right if step == "works" else None
+            elif service.state.service_id in described_ and (
+                step == "back" or service.state.status != "gone"
+            ):
+                service.state.status, service.state.sid = "active", f"uuid:{next(sids)}"
+                messages.changed(service)
+
+        messages.found(services)
+        for step, argument in steps:
+            if step == "turns":
+                await turns(argument)
+            else:
+                take(step, argument)
+        for number, each in enumerate(services):
+            take("works", number)
+            if at_last == "":
+                take("gone", number)
+            each.state.sid = ""
+        if at_last:
+            take("described", at_last)
+            for number in range(len(services)):
+                take("back", number)
+        await turns()
+        names = at_last.split()
+        assert set(output.offered) == {each for name in names for each in ENTITIES[name]}
+        assert bool(output.wanted) is bool(names)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discovery_messages, "_READ_AGAIN", (0.0, 3600.0, 3600.0))
+        asyncio.run(run())

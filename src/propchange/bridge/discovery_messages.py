@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from propchange.asyncio.remote import RemoteService
@@ -50,6 +50,10 @@ _LEAVING = 1_024
 """Services whose devices have gone and that are still offered. Bounds the memory, whatever devices
 somebody announces and takes back; beyond it the one that went first is offered no more."""
 
+_REMOVALS = 1_024
+"""Messages that remove entities, and that the broker has not sent to us yet. As many wait at most.
+Bounds the memory while a broker is away."""
+
 _BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
 
@@ -64,12 +68,15 @@ class _Tree:
     """A root device whose embedded devices are offered with it. ``services`` has the present object
     of each service. ``contents`` has None for a service description that cannot be read; one that
     is still read is missing. ``read`` has the SID and the description of the device of that
-    time."""
+    time. ``readings`` are the tasks that read, and ``failed`` has the SID of the last attempt of
+    those that wait for the next one."""
 
     def __init__(self) -> None:
         self.services: dict[BridgedService, RemoteService] = {}
         self.read: dict[BridgedService, tuple[str, DeviceDescription]] = {}
         self.contents: dict[BridgedService, ServiceContents | None] = {}
+        self.readings: dict[BridgedService, asyncio.Task[None]] = {}
+        self.failed: dict[BridgedService, str] = {}
         self.description: DeviceDescription | None = None
 
     @property
@@ -84,7 +91,9 @@ class DiscoveryMessages:
     run of this bridge has offered, and that is not found: its entities are unavailable meanwhile.
 
     A device is offered once all of its service descriptions were read. Until then what the broker
-    retains of it stays: Home Assistant would remove the entities that are missing.
+    retains of it stays: Home Assistant would remove the entities that are missing. The services of
+    a root device that has gone are taken back together, when the last one has gone. One of them is
+    taken back alone if the device is there and is described without it.
     """
 
     def __init__(
@@ -111,12 +120,13 @@ class DiscoveryMessages:
         self._last: dict[str, bytes] = {}
         self._last_bytes = 0
         self._offered: set[str] = set()
-        # Services whose devices have gone, with the time at which they are offered no more.
-        self._leaving: dict[BridgedService, asyncio.TimerHandle] = {}
+        # Services that have gone, or are not watched any more, and are still offered; with the time
+        # at which they are offered no more, None if they wait for the others of the device alone.
+        self._leaving: dict[BridgedService, asyncio.TimerHandle | None] = {}
         # Topics that a former run has left behind; None once their time is over.
         self._left: set[str] | None = set()
-        # Messages that remove entities, which the broker sends to us too.
-        self._removals: dict[str, bytes] = {}
+        # Messages that remove entities, which the broker sends to us too, in their order.
+        self._removals = deque[tuple[str, int]](maxlen=_REMOVALS)
         self._readers = asyncio.Semaphore(_READERS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._offers_again = False
@@ -142,9 +152,22 @@ class DiscoveryMessages:
         if known is not remote:
             tree.services[service] = remote
             self._keep_last(service.state.udn)
-            if known is None or self._may_differ(tree, service):
-                self._start(self._read(tree, service))
+        sid = service.state.sid
+        again = known is None or (known is not remote and self._may_differ(tree, service))
+        # A new subscription shows that the device, which could not be read, is there.
+        if again or tree.failed.get(service, sid) != sid:
+            tree.failed.pop(service, None)
+            if (reading := tree.readings.get(service)) is not None:
+                reading.cancel()
+            tree.readings[service] = self._start(self._read(tree, service, remote))
         if tree.description is not service.found.device.description:
+            left_out = [
+                each
+                for each in tree.services
+                if each in self._leaving and not _describes(service, each)
+            ]
+            if left_out:
+                self._forget(*left_out)
             self._offer(tree)
 
     @staticmethod
@@ -155,28 +178,39 @@ class DiscoveryMessages:
         return tree.read.get(service) != (service.state.sid, service.found.device.description)
 
     def forgotten(self, service: BridgedService) -> None:
-        """Offer ``service`` no more; later, if its device has gone."""
-        gone = service.state.status == GONE and not self._is_taken_back(service)
-        if not self._forget_after or not gone:
+        """Offer ``service`` no more, when its device is offered no more; at once if the device is
+        there without it."""
+        root = service.state.root_udn
+        tree = self._trees.get(root)
+        if tree is None or service not in tree.services:
+            return
+        if self._is_taken_back(tree, service):
             self._forget(service)
-        elif service not in self._leaving:
+            return
+        if service not in self._leaving:
             if len(self._leaving) >= _LEAVING:
-                self._forget_leaving(next(iter(self._leaving)).state.root_udn)
+                first = next(iter(self._leaving)).state.root_udn
+                self._forget(*(each for each in self._leaving if each.state.root_udn == first))
+            self._leaving[service] = None
+        if not self._forget_after or service.state.status != GONE:
+            self._forget_leaving(root)
+        elif self._leaving[service] is None:
             self._leaving[service] = asyncio.get_running_loop().call_later(
-                self._forget_after, self._forget_leaving, service.state.root_udn
+                self._forget_after, self._forget_leaving, root
             )
 
-    def _is_taken_back(self, service: BridgedService) -> bool:
+    def _is_taken_back(self, tree: _Tree, service: BridgedService) -> bool:
         """Whether the device of ``service`` is there, and has it no more."""
-        tree = self._trees.get(service.state.root_udn)
-        return tree is not None and any(
+        return any(
             not _describes(each, service) for each in tree.services if each not in self._leaving
         )
 
     def _forget_leaving(self, root: str) -> None:
-        """Forget the services of one root device together: no entity is removed before the device
-        is."""
-        self._forget(*(each for each in self._leaving if each.state.root_udn == root))
+        """Forget the services of one root device, if all have gone: no entity is removed before the
+        device is. One service may be back before the others, and the others with it soon."""
+        tree = self._trees.get(root)
+        if tree is not None and all(each in self._leaving for each in tree.services):
+            self._forget(*tree.services)
 
     def _forget(self, *services: BridgedService) -> None:
         root = services[0].state.root_udn
@@ -203,6 +237,9 @@ class DiscoveryMessages:
         del tree.services[service]
         tree.contents.pop(service, None)
         tree.read.pop(service, None)
+        tree.failed.pop(service, None)
+        if (reading := tree.readings.pop(service, None)) is not None:
+            reading.cancel()
         return True
 
     def _forget_former(self, service: BridgedService) -> None:
@@ -226,7 +263,8 @@ class DiscoveryMessages:
             return
         if not topic.startswith(self._begin):
             return
-        if not retained and payload == self._removals.pop(topic, None):
+        if not retained and (topic, hash(payload)) in self._removals:
+            self._removals.remove((topic, hash(payload)))
             return  # our own, and not retained
         self._output.retained.hear(topic, topic, topic, payload)
         self._output.wake()
@@ -246,33 +284,35 @@ class DiscoveryMessages:
 
     # --- descriptions ---
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _read(self, tree: _Tree, service: BridgedService) -> None:
-        remote = service.found.service
-        for attempt in itertools.count():
-            times = len(_READ_AGAIN)
+    async def _read(self, tree: _Tree, service: BridgedService, remote: RemoteService) -> None:
+        times, attempt = len(_READ_AGAIN), 0
+        while True:
             await asyncio.sleep(_READ_AGAIN[attempt] if attempt < times else _READ_LATER)
-            if tree.services.get(service) is not remote:
-                return
-            contents: ServiceContents | None = None
+            tree.failed.pop(service, None)
+            sid, contents = service.state.sid, None
             try:
                 async with self._readers:
                     variables = await remote.variables()
                     contents = ServiceContents(variables, await remote.actions(), ())
             except (PropchangeError, ValueError) as error:
                 _logger.info("%s is not offered: %s", remote.full_name, error)
-            if tree.services.get(service) is not remote:
-                return
-            if contents is not None or attempt + 1 == times:
+            attempt += 1
+            if contents is not None or attempt == times:
                 tree.contents[service] = contents
                 tree.read[service] = service.state.sid, service.found.device.description
                 self._offer(tree)
             if contents is not None:
                 return
+            if service.state.sid == sid:
+                tree.failed[service] = sid
+            else:
+                attempt = 0  # there is a new subscription since
 
     # --- discovery ---
 
@@ -369,8 +409,9 @@ class DiscoveryMessages:
             return
         removed = removal(json_object(payload), json_object(last))
         if removed:
-            self._removals[topic] = encode(removed)
-            self._output.post(topic, self._removals[topic])
+            message = encode(removed)
+            self._removals.append((topic, hash(message)))
+            self._output.post(topic, message)
 
     def _set_last(self, topic: str, payload: bytes) -> None:
         self._last_bytes += len(payload) - len(self._last.get(topic, b""))

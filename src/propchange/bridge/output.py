@@ -30,8 +30,8 @@ class Output(Protocol):
         """An event of ``service`` has come; its state has the values."""
 
     def status(self, service: BridgedService, /) -> None:
-        """The status or the reason in the state of ``service`` has changed. The status ``gone``:
-        its device has gone."""
+        """The status or the reason in the state of ``service`` has changed, or its device was
+        described again. The status ``gone``: its device has gone."""
 
     def forgotten(self, service: BridgedService, /) -> None:
         """``service`` is not watched any more."""

@@ -141,6 +141,7 @@ class ServiceWatching:
                 service_type=described.service_type,
             )
             self.services[found] = bridged = BridgedService(found, state)
+            self._described_by[found] = root.description
             self._of_root.setdefault(udn_key(root.udn), {})[found] = bridged
             made.append(bridged)
         self._output.found(made)
@@ -148,14 +149,12 @@ class ServiceWatching:
     def _describe(self, service: BridgedService) -> None:
         found, state = service.found, service.state
         root = found.device.description
-        if self._described_by.get(found) is root:
+        if self._described_by[found] is root:
             return
         self._described_by[found] = root
         device = root.find_device(found.service.description.udn) or root
-        names = device.friendly_name, device.model_name
-        if names != (state.device_name, state.device_model):
-            state.device_name, state.device_model = names
-            self._output.status(service)
+        state.device_name, state.device_model = device.friendly_name, device.model_name
+        self._output.status(service)
         status, reason = _status_of(found)
         # A service may have another type than before.
         if found.key[:2] not in {key[:2] for key, _ in keyed_services(root)}:
