@@ -156,9 +156,9 @@ class DeviceWatching:
         # By the key of the UDN of the root device. A device that has gone is moved to the end.
         self._watched: dict[str, _Watched] = {}
         self._roots: dict[str, str] = {}
-        # The root device that was described at a URL last.
+        # URL -> the root device that was described there last.
         self._root_at: dict[str, str] = {}
-        # The root device that was described there before, and may be there again.
+        # URL -> the root device that was described there before, and may be there again.
         self._before_at: dict[str, Sighting] = {}
         # The keys of devices that have changed since their description was asked for.
         self._changed: set[str] = set()

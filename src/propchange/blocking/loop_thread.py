@@ -176,8 +176,8 @@ class LoopThread:
             self._left = True
 
     def _begin(self, call: Call) -> None:
-        """In the loop: make a call. After the context is left the loop ends the tasks that it has.
-        It would not end one that begins then."""
+        """In the loop: make a call. The loop ends the tasks that exist when the context is left.
+        It would not end one that begins later."""
         if self._left:
             call.end(Closed(self._closed))
         else:

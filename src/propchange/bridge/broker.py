@@ -38,12 +38,12 @@ _INCOMING_BYTES = 67_108_864
 """Bytes of them. Bounds the same, whatever their sizes."""
 
 COMMANDS_INCOMING = 1_024
-"""Commands among them. A message takes about 5 kB while it waits, and more commands than these
-would be refused: fewer may wait to be carried out. Bounds the memory in a flood of commands, which
+"""Commands among them. A message takes about 5 kB while it waits. More would be refused later,
+since fewer commands may wait to be carried out. Bounds the memory in a flood of commands, and
 leaves room for the marks of services."""
 
 _COMMAND_LEVELS = 5
-"""Levels of the topic of a command. Those that the bridge reads beside have fewer."""
+"""Levels in the topic of a command. All other topics that the bridge reads have fewer."""
 
 # Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
 _BAD_PROTOCOL = {1, 132}
@@ -157,7 +157,7 @@ class Client(aiomqtt.Client):
             await self.subscribe([(each, 0) for each in filters])
 
     def taken(self, topic: str, payload: bytes) -> None:
-        """A message that waited was read."""
+        """Count a message that has waited as read."""
         self.waiting_bytes -= len(payload)
         self.waiting_commands -= _is_command(topic)
 

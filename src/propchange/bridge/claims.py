@@ -134,7 +134,7 @@ class Claim(Record):
     """The term that was reported as taken; 0: it was not, or is dropped."""
     waits_for_lease: bool = False
     free_since: float | None = None
-    """Since when no living collector has it; None: one has it, or that is not known."""
+    """Time since which no living collector has it. None: one has it, or that is not known."""
     cleans: bool = False
     """This collector has released it because the device has gone. It deletes it later."""
     releases: str = ""

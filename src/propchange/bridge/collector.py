@@ -26,8 +26,8 @@ from propchange.bridge.store import Answer, Operation, Outcome, Place
 from propchange.bridge.unowned import UnownedStates
 
 _FIRST = 4
-"""Times ``least_operations`` that are asked at the same time before it is known how fast the store
-answers."""
+"""Operations at the same time, in multiples of ``least_operations``, until it is known how fast the
+store answers."""
 
 
 class Collector:
@@ -55,7 +55,7 @@ class Collector:
         self._of_device: dict[str, dict[str, ServiceOutput]] = {}
         self._ready: dict[tuple[str, Place], None] = {}
         self._later: list[tuple[float, str, str]] = []
-        # Services whose state is written again, and those of them that wait for the answer.
+        # Services whose state is to be written again, and those whose write has no answer yet.
         self._again: deque[str] = deque()
         self._writing_again: set[str] = set()
         # Devices whose events are written before they are released, with the reason, and whether
@@ -242,7 +242,7 @@ class Collector:
         limits = self.limits
         if now - sent_at < limits.slow_seconds:
             self._window = min(self._window + 1, limits.operations)
-        elif sent_at >= self._narrowed_at:  # what was sent before says nothing new
+        elif sent_at >= self._narrowed_at:  # one that was sent before is not counted
             self._window = max(self._window // 2, limits.least_operations)
             self._narrowed_at = now
 

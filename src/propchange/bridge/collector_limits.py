@@ -103,7 +103,7 @@ class CollectorLimits(Record):
 
     least_operations: int = 16
     """Operations that may always wait for an answer. With 200 collectors these are 3,200, which a
-    store does within the third of a second."""
+    store does within a third of a second."""
 
     slow_seconds: float = 0.5
     """Seconds in which the store should answer. If it needs longer, a collector asks half as much

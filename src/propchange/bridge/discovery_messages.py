@@ -51,8 +51,8 @@ _LEAVING = 1_024
 somebody announces and takes back; beyond it the one that went first is offered no more."""
 
 _REMOVALS = 1_024
-"""Messages that remove entities, and that the broker has not sent to us yet. As many wait at most.
-Bounds the memory while a broker is away."""
+"""Messages that remove entities, and that the broker has not sent back yet. Above that, the oldest
+is forgotten. Bounds the memory while a broker is away."""
 
 _BIRTH_SECONDS = 1.0
 """Seconds after the start of Home Assistant in which it subscribes to what it needs."""
@@ -125,7 +125,7 @@ class DiscoveryMessages:
         self._leaving: dict[BridgedService, asyncio.TimerHandle | None] = {}
         # Topics that a former run has left behind; None once their time is over.
         self._left: set[str] | None = set()
-        # Messages that remove entities, which the broker sends to us too, in their order.
+        # Messages that remove entities, in their order. The broker sends them back to the bridge.
         self._removals = deque[tuple[str, int]](maxlen=_REMOVALS)
         self._readers = asyncio.Semaphore(_READERS)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -101,7 +101,7 @@ class NatsRefused(Exception):
 class NatsStore:
     """The store of one collector. ``away`` is called when the server is lost, ``connected`` when
     there is a connection again, and ``back`` when leases and claims are watched again; ``shown``
-    with each lease and claim. In a cluster that looks for a leader, the second and the third are
+    with each lease and claim. In a cluster that looks for a leader, ``connected`` and ``back`` are
     seconds apart. Raises ConfigurationError if a
     file of the settings cannot be used."""
 

@@ -163,7 +163,7 @@ class EventReception:
         if "LastChange" in values:
             return False
         if not form.distinct <= known.keys():
-            # One that the description does not declare has no value. Another may have no room.
+            # A variable that is not declared never has a value. A declared one may have no room.
             missing = form.distinct - known.keys()
             if convert is None or any(name in convert for name, _, _ in missing):
                 return False
