@@ -95,8 +95,11 @@ layers: $(DEV_STAMP) ## rooms look only downwards; core, http and upnp do no I/O
 NOT_FAST := tests/interop tests/recovery tests/compat tests/hostile tests/benchmarks
 # Few examples of each property; a build of CI, and who sets HYPOTHESIS_PROFILE, has more.
 FAST_PROFILE := $(or $(HYPOTHESIS_PROFILE),$(if $(filter true,$(CI)),ci,fast))
+# pytest compiles 400 files in each worker if it may not keep them. They are kept in the environment,
+# even if PYTHONDONTWRITEBYTECODE is set.
+KEPT := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(abspath $(VENV))/pycache
 fast: $(DEV_STAMP) ## the tests of the rooms, but the slow ones
-	HYPOTHESIS_PROFILE=$(FAST_PROFILE) $(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
+	$(KEPT) HYPOTHESIS_PROFILE=$(FAST_PROFILE) $(BIN)/python -m pytest -q -n auto --dist loadgroup -m 'not slow' $(addprefix --ignore=,$(NOT_FAST)) $(PYTEST_ARGS)
 
 # The tests wait for sockets now and then, and lint, types and layers run meanwhile. What they print
 # comes last, in one piece.
