@@ -15,7 +15,12 @@ from contextlib import contextmanager
 @contextmanager
 def program_left_out() -> Iterator[None]:
     """Leave the objects that exist now out of the garbage collections within the context. Enter it
-    when the command has imported and opened all that it needs, and no peer is connected yet."""
+    when the command has imported and opened all that it needs, and no peer is connected yet.
+
+    If the process has left objects out already, it decides by itself, and nothing is done here."""
+    if gc.get_freeze_count():
+        yield
+        return
     gc.collect()
     gc.freeze()
     try:
