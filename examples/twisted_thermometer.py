@@ -1,8 +1,8 @@
-"""A thermometer on the network, with Twisted.
+"""A thermometer for control points of this machine, with Twisted.
 
 usage: python twisted_thermometer.py PORT
 
-PORT 0 is any free one.
+PORT 0 is any free one. Without `interface`, the network finds it too.
 """
 
 import sys

@@ -324,6 +324,18 @@ def test_a_wrong_password_ends_it_and_the_right_one_is_in_the_environment(
     mosquitto.wait_for(online(workbench, "Thermometer"))
 
 
+@pytest.mark.parametrize("user", ["", "ann@"])
+def test_a_password_that_was_forgotten_is_asked_for_by_the_name_of_its_variable(
+    mosquitto_in: Callable[..., Mosquitto], workbench: Workbench, bridge: Begin, user: str
+) -> None:
+    mosquitto = mosquitto_in("allow_anonymous false")
+    url = mosquitto.url.replace("mqtt://", f"mqtt://{user}")
+    status, said = bridge(workbench.url, "--mqtt", url, PROPCHANGE_MQTT_PASSWORD="").wait()
+    assert status == 1
+    assert said.endswith("the password in PROPCHANGE_MQTT_PASSWORD, which is not set\n")
+    assert ("mqtt://user@host" in said) == (not user)
+
+
 def test_a_topic_that_the_broker_forbids_is_said_once(
     mosquitto_in: Callable[..., Mosquitto], workbench: Workbench, bridge: Begin, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ _COMMAND_LEVELS = 5
 
 # Reason codes of MQTT 5, and return codes of MQTT 3.1.1, of CONNACK.
 _BAD_PROTOCOL = {1, 132}
+_NOT_LET_IN = {4, 5, 134, 135}
 _REFUSALS = {
     2: "it does not accept the id of this client; give another one with --id",
     4: f"user name or password are wrong; check the user name and {PASSWORD_VARIABLE}",
@@ -111,6 +112,18 @@ class Broker:
         client.knows_retained = self._protocol is aiomqtt.ProtocolVersion.V5
         return client
 
+    def _refusal_of(self, code: int) -> str:
+        """What the code of a refusal says, and what to do. Where the bridge has given no password,
+        that is named as the cause."""
+        settings = self._settings
+        if code in _NOT_LET_IN and settings.password is None and settings.certificate is None:
+            name = "" if settings.username else "the user name in the URL, mqtt://user@host, and "
+            return (
+                f"it does not let this client in, which gives no password; give {name}"
+                f"the password in {PASSWORD_VARIABLE}, which is not set"
+            )
+        return _REFUSALS[code]
+
     def refusal(self, error: aiomqtt.MqttError) -> tuple[str, bool]:
         """Why the broker refuses the bridge: a line for the operator, empty if the broker is away.
         True: connect again at once; the next client uses MQTT 3.1.1."""
@@ -121,7 +134,7 @@ class Broker:
                 return "", True
             return f"{self.name} refuses the bridge: it knows no MQTT 3.1.1 and no 5", False
         if isinstance(error, MqttConnectError) and code in _REFUSALS:
-            return f"{self.name} refuses the bridge: {_REFUSALS[code]}", False
+            return f"{self.name} refuses the bridge: {self._refusal_of(code)}", False
         text = str(error)
         if self._tls is not None and ("SSL" in text or "certificate" in text):
             trusted = "[mqtt] ca_file names the certificates that are trusted"
