@@ -15,6 +15,7 @@ from propchange.core.subscriber.outcomes import DeviceChecked
 from propchange.core.subscriber.record import SubscriptionRecord
 from propchange.core.subscriber.requests import Failure, RequestKind
 from propchange.core.subscriber.states import SubscriberState as S
+from propchange.core.token_bucket import TokenBucket
 from propchange.testing import REFUSED, SILENT, UNREACHABLE, Fate
 from tests.core.subscriber.test_protocol import ControlPoint, assert_nothing_is_left
 from tests.core.subscriber.test_recovery import ACTIVE, AGAIN, DEVICE, RESUBSCRIBING, SHORT, Net
@@ -207,6 +208,43 @@ def test_all_services_of_a_device_that_restarted_are_asked_by_one_announcement()
     assert net.fresh == 6
 
 
+def empty_bucket(record: SubscriptionRecord, now: float) -> None:
+    """Let ``record`` send no request now."""
+    while record.bucket.ready_at(now) <= now:
+        record.bucket.spend(now)
+
+
+def test_a_later_grant_does_not_hide_that_the_device_restarted_before_it() -> None:
+    net = Devices(services=2)
+    net.restart_publisher()
+    net.add_service("/evt9", {"A": EventedVariable("0")})
+    net.subscribe("/evt9", duration=1_800, device=DEVICE)
+    net.run(0.5)
+    for record in net.records:
+        empty_bucket(record, net.now)
+    net.say("device_rebooted")
+    net.until(lambda: net.fresh == 5, 5)
+    net.run(1)
+    assert [record.status for record in net.records] == [ACTIVE] * 2
+    net.assert_full_state()
+
+
+@pytest.mark.parametrize(("announced", "ready_after"), [(True, 20.0), (False, 920.0)])
+def test_a_subscription_that_may_not_be_renewed_now_is_asked_as_soon_as_it_may(
+    announced: bool, ready_after: float
+) -> None:
+    net = Devices(services=2, jitter=lambda: 0.0)
+    net.run(5)
+    net.restart_publisher()
+    net.records[1].bucket = TokenBucket(1, ready_after, net.now)
+    empty_bucket(net.records[1], net.now)
+    if announced:
+        net.say("device_gone")
+    net.until(lambda: net.fresh > 2, 1_000)
+    assert net.records[1].status is ACTIVE
+    net.until(lambda: net.records[1].status is RESUBSCRIBING, 30)
+
+
 # --- a device that refuses a renewal ---
 
 
@@ -337,7 +375,8 @@ def test_a_check_whose_subscription_moves_on_is_made_with_another(late: str) -> 
         point.fail(check)
     at(point, 2)
     assert {each.state for each in (record, other)} == {S.GRANTED, S.ACTIVE}
-    assert point.requests() == []  # the grant is later than the announcement
+    # The grant is later than the announcement, and says nothing about the other one.
+    assert point.request(RequestKind.RENEW).subscription is other
 
 
 def test_a_check_is_forgotten_with_the_last_subscription() -> None:

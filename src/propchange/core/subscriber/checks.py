@@ -4,7 +4,9 @@ Announcements are not authenticated: anybody on the link can send an ssdp:byebye
 another LOCATION in the name of any device. So an announcement ends no subscription. It is a
 *claim*, and one subscription to the device is renewed. If the device grants the renewal, it is
 there and knows its SIDs, so the announcement was forged. If the device refuses the renewal or does
-not answer, the announcement is true, and its other subscriptions are renewed too.
+not answer, the announcement is true, and its other subscriptions are renewed too. The subscription
+that is renewed is one that the device has granted before the announcement, the oldest one: a later
+grant may be by the device that has restarted, and says nothing about the earlier ones.
 
 A device may still answer for a second after its byebye. So this check waits for
 ``Limits.byebye_check_seconds``. A token bucket per device bounds the checks that any number of
@@ -223,8 +225,11 @@ class DeviceChecks:
         for other in self._granted(device):
             if failure in _WHOLE_HOST and other.remote == record.remote:
                 self._lapse(other, claim, now)
-            elif self._is_free(other, now) and other.confirmed_at <= claim.announced_at:
-                self._ask(other, claim, now)
+            elif other.confirmed_at <= claim.announced_at:
+                if self._is_free(other, now):
+                    self._ask(other, claim, now)
+                elif other not in self._requests.outstanding:
+                    self._renewal.renew_soon(other, now)
 
     def _ask_others(self, record: SubscriptionRecord, now: float) -> None:
         """Renew the other subscriptions to the device that has refused the renewal of ``record``,
@@ -233,12 +238,11 @@ class DeviceChecks:
             return
         recent = now - self._limits.announcement_seconds
         for other in self._granted(record.device):
-            if (
-                other.device is not None
-                and other.confirmed_at < recent
-                and self._is_free(other, now)
-            ):
-                self._renewal.ask(other, now)
+            if other.device is not None and other.confirmed_at < recent:
+                if self._is_free(other, now):
+                    self._renewal.ask(other, now)
+                elif other not in self._requests.outstanding:
+                    self._renewal.renew_soon(other, now)
 
     def _lapse(
         self, record: SubscriptionRecord, claim: Claim, now: float, *, answered: bool = False
@@ -276,15 +280,19 @@ class DeviceChecks:
         granted, claim = self._granted(device), check.claim
         assert claim is not None  # it stays until its check has ended
         from_then_on = claim.announced_at + claim.delay
-        if not granted or any(record.confirmed_at > from_then_on for record in granted):
+        earlier = [
+            (_PREFERRED.index(record.state), record.grant.asked_at, number)
+            for number, record in enumerate(granted)
+            if record.grant is not None and record.grant.asked_at <= claim.announced_at
+        ]
+        record = granted[min(earlier)[-1]] if earlier else None
+        if record is None or record.confirmed_at > from_then_on:
             check.claim = None
             return
-        free = [record for record in granted if self._is_free(record, now)]
-        if not free:
+        if not self._is_free(record, now):
             self._arm(device, check, now + _BUSY_SECONDS, now)
             return
         check.bucket.spend(now)
-        record = min(free, key=lambda each: _PREFERRED.index(each.state))
         check.request = self._ask(record, claim, now)
 
     def _is_free(self, record: SubscriptionRecord, now: float) -> bool:

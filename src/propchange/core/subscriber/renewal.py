@@ -304,6 +304,10 @@ class SubscriptionRenewal:
             return
         self.ask(record, now)
 
+    def renew_soon(self, record: SubscriptionRecord, now: float) -> None:
+        """Let the next renewal be due as soon as the token bucket allows it."""
+        self._timers.set((record, TimerKind.RENEWAL), record.bucket.ready_at(now))
+
     def ask(self, record: SubscriptionRecord, now: float) -> OutgoingRequest:
         """Send a renewal now. Returns its request."""
         record.bucket.spend(now)
