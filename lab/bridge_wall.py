@@ -5,9 +5,14 @@ with what the devices have, at each rest.
 
 As root on Linux. Everything runs in a network namespace of its own: four processes with five
 devices each, a Mosquitto, and ``propchange bridge --home-assistant --distinct``. Devices change
-their values and names, say goodbye and come back. A process is killed, and so are the bridge and
-the broker. Then nothing happens until the broker retains what the devices have, and nothing else;
-that takes 10 seconds at most, else it is an error. It prints a line for each rest, and figures.
+their values and names, say goodbye and come back, some with another UDN at the same URL. A process
+is killed, and so are the bridge and the broker, one of them or several at once, also as the last
+thing. Then nothing happens until the broker retains what the devices have, and nothing else; that
+takes 10 seconds at most, else it is an error, with the last things that happened. It prints a line
+for each rest, and figures.
+
+A device that is killed is back a second later. One that dies without a goodbye and stays away is
+noticed at the next renewal alone, so there is none here.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,10 +43,27 @@ from propchange.upnp.standard import SwitchPower
 __all__ = ["Wall", "in_namespace", "main"]
 
 GROUPS, OF_GROUP = 4, 5
+KILLS: list[tuple[str, ...]] = [
+    (),
+    ("kill_group",),
+    ("kill_bridge",),
+    ("kill_broker",),
+    ("kill_bridge", "kill_broker"),
+    ("kill_broker", "kill_bridge", "kill_group"),
+    ("kill_group", "kill_bridge"),
+]
+"""What is killed at once."""
 BRIDGE_ID = "wall"
 REST_SECONDS = 10.0
 """Seconds to a rest. A bridge that was killed clears what it has left behind 6 s after its start,
 and a device that has gone is forgotten 3 s after its goodbye. A busy machine needs more."""
+
+ANNOUNCE_SECONDS = 1.5
+"""Seconds in which a device that was killed announces itself again. If it went within them, nobody
+could know."""
+
+TRACE = 60
+"""Things that happened last, for an error."""
 
 
 def udn_of(number: int) -> str:
@@ -70,19 +92,22 @@ class _Devices:
         self.ports = {number: free_port() for number in range(first, first + OF_GROUP)}
         self.services = {number: (Lamp(), Gauge()) for number in self.ports}
         self.names = {number: f"Device {number}" for number in self.ports}
+        self.udns = {number: udn_of(number) for number in self.ports}
         self.running: dict[int, Any] = {}
 
     async def obey(self, line: dict[str, Any]) -> None:
         number, what = line["device"], line["do"]
-        if what == "down" or (what == "name" and number in self.running):
+        if what in ("down", "name", "identity") and number in self.running:
             await self.running.pop(number).close()
+        if what == "identity":
+            self.udns[number] = line["udn"]
         if what == "name":
             self.names[number] = line["name"]
-        if what in ("up", "name") and number not in self.running:
+        if what in ("up", "name", "identity") and number not in self.running:
             # One object can be hosted once.
             switch, gauge = self.services[number] = Lamp(), Gauge()
             switch.status, gauge.level, gauge.word = line["values"]
-            device = Device(self.names[number], services=[switch, gauge], udn=udn_of(number))
+            device = Device(self.names[number], services=[switch, gauge], udn=self.udns[number])
             hosted = host(device, interface=self.address, port=self.ports[number])
             self.running[number] = await hosted.__aenter__()
         if what == "set":
@@ -147,9 +172,12 @@ class Wall:
         self.groups = [Group(number, folder) for number in range(GROUPS)]
         self.values: dict[int, tuple[bool, int, str]] = {}
         self.names = {number: f"Device {number}" for number in range(GROUPS * OF_GROUP)}
+        self.udns = {number: udn_of(number) for number in self.names}
         self.happened: Counter[str] = Counter()
         self.rests: list[float] = []
         self._bridge: subprocess.Popen[bytes] | None = None
+        self._trace = deque[str](maxlen=TRACE)
+        self._stays_until = dict.fromkeys(self.names, 0.0)
 
     def start(self) -> None:
         self.broker.start()
@@ -185,7 +213,11 @@ class Wall:
         word = "".join(self.random.choices("abcÄ/+#\"{}'\u2603 ", k=self.random.randrange(12)))
         return self.random.random() < 0.5, self.random.randrange(101), word.strip()
 
+    def _note(self, line: str) -> None:
+        self._trace.append(f"{time.monotonic():.1f} {line}")
+
     def _ask(self, number: int, do: str, **more: Any) -> None:
+        self._note(f"device {number}: {do} {more}")
         self.groups[number // OF_GROUP].ask(do=do, device=number, **more)
 
     def up(self, number: int) -> None:
@@ -205,14 +237,21 @@ class Wall:
         self.values[number] = self._new_values()
         self._ask(number, "name", name=self.names[number], values=self.values[number])
 
+    def identity(self, number: int) -> None:
+        """Another device is at the URL."""
+        self.udns[number] = udn_of(self.random.randrange(10**6) * 100 + number)
+        self.values[number] = self._new_values()
+        self._ask(number, "identity", udn=self.udns[number], values=self.values[number])
+
     def kill_group(self) -> None:
         group = self.random.choice(self.groups)
         group.kill()
         group.start()
         for number in range(group.number * OF_GROUP, (group.number + 1) * OF_GROUP):
             self.names[number] = f"Device {number}"
-            self.values.pop(number, None)
-            self.up(number)
+            self.values[number] = self._new_values()
+            self._ask(number, "identity", udn=self.udns[number], values=self.values[number])
+            self._stays_until[number] = time.monotonic() + ANNOUNCE_SECONDS
 
     def kill_bridge(self) -> None:
         assert self._bridge is not None
@@ -230,10 +269,12 @@ class Wall:
     def happen(self) -> None:
         """One thing at random."""
         number = self.random.randrange(len(self.names))
+        stays = time.monotonic() < self._stays_until[number]
         choices: list[tuple[Callable[..., object], float]] = [
             (self.change if number in self.values else self.up, 10),
             (self.rename if number in self.values else self.up, 1),
-            (self.down if number in self.values else self.up, 3),
+            (self.down if number in self.values else self.up, 0 if stays else 3),
+            (self.identity if number in self.values else self.up, 0 if stays else 1),
         ]
         chosen = self.random.choices(*zip(*choices, strict=True))[0]
         chosen(number)
@@ -241,6 +282,7 @@ class Wall:
 
     def kill(self, *of: str) -> None:
         for name in of:
+            self._note(name)
             getattr(self, name)()
             self.happened[name] += 1
 
@@ -259,7 +301,7 @@ class Wall:
             return json.loads(kept[topic])
 
         for number, (status, level, word) in self.values.items():
-            udn = udn_of(number)
+            udn = self.udns[number]
             services = {"SwitchPower": {"Status": status}, "Gauge": {"Level": level, "Word": word}}
             for service, values in services.items():
                 at = f"propchange/{udn}/{service}"
@@ -295,8 +337,10 @@ class Wall:
                 self.rests.append(time.monotonic() - began)
                 return self.rests[-1]
             await asyncio.sleep(0.25)
+        self._note("the rest has ended")
         log = (self.folder / "bridge.log").read_text()[-2000:]
-        raise AssertionError("\n".join([f"after {self.limit} s:", *wrong[:20], log]))
+        lines = [f"after {self.limit} s:", *wrong[:20], *self._trace, log]
+        raise AssertionError("\n".join(lines))
 
 
 def play(
@@ -312,13 +356,15 @@ def play(
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 until = min(time.monotonic() + wall.random.uniform(3, 10), end)
-                kill = wall.random.choice(["", "", "kill_group", "kill_bridge", "kill_broker"])
+                kills = wall.random.choice(KILLS)
                 while time.monotonic() < until:
                     wall.happen()
                     time.sleep(wall.random.uniform(0, 0.3))
-                    if kill and wall.random.random() < 0.1:
-                        wall.kill(kill)
-                        kill = ""
+                    if kills and wall.random.random() < 0.1:
+                        wall.kill(*kills)
+                        kills = ()
+                if wall.random.random() < 0.5:
+                    wall.kill(*kills)  # the last thing before the rest
                 took = asyncio.run(wall.rest())
                 say(
                     f"rest {len(wall.rests) - 1}: {len(wall.values)} devices are up, right after "

@@ -38,9 +38,8 @@ _INCOMING_BYTES = 67_108_864
 """Bytes of them. Bounds the same, whatever their sizes."""
 
 COMMANDS_INCOMING = 1_024
-"""Commands among them. A message takes about 5 kB while it waits. More would be refused later,
-since fewer commands may wait to be carried out. Bounds the memory in a flood of commands, and
-leaves room for the marks of services."""
+"""Commands among them. More would be refused later, since fewer commands may wait to be carried
+out. Bounds the memory in a flood of commands, and leaves room for the marks of services."""
 
 _COMMAND_LEVELS = 5
 """Levels in the topic of a command. All other topics that the bridge reads have fewer."""
