@@ -245,6 +245,40 @@ def test_a_subscription_that_may_not_be_renewed_now_is_asked_as_soon_as_it_may(
     net.until(lambda: net.records[1].status is RESUBSCRIBING, 30)
 
 
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["restarts", "is rebooted, somebody says"]), st.just(0)),
+            st.tuples(st.sampled_from(["is asked", "is asked often"]), st.integers(0, 2)),
+            st.tuples(st.just("time"), st.floats(0.0, 3.0)),
+        ),
+        max_size=20,
+    )
+)
+def test_whenever_a_device_restarts_no_subscription_of_before_stays_active(steps) -> None:
+    net = Devices(services=3)
+    for what, number in [*steps, ("restarts", 0)]:
+        if what == "time":
+            net.run(number)
+        elif what == "is asked":
+            # A subscription of the present moment beside those of before.
+            net.subscribe("/evt", duration=1_800, device=DEVICE)
+            net.run(0.1)
+        elif what == "is asked often":
+            empty_bucket(net.records[int(number)], net.now)
+        else:
+            if what == "restarts":
+                net.restart_publisher()
+            net.say("device_rebooted")
+    net.run(3 * LIMITS.check_refill_seconds)
+    for number, record in enumerate(net.records):
+        path = f"/evt{number or ''}"
+        net.update(path, {"A": "last"})
+        net.run(1)
+        assert record.status is ACTIVE
+        assert [event.changes["A"] for event in net.events(record)][-1] == "last"
+
+
 # --- a device that refuses a renewal ---
 
 
