@@ -4,6 +4,9 @@ import sys
 
 from propchange.blocking import ControlPoint
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+
 with ControlPoint() as control_point:
     device = control_point.device(sys.argv[1])
     subscription = device["Thermometer"].subscribe()

@@ -30,5 +30,7 @@ async def main(wanted: str) -> None:
                 print("volume", subscription.state.volume, flush=True)
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 with contextlib.suppress(KeyboardInterrupt):
     asyncio.run(main(sys.argv[1]))

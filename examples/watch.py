@@ -16,4 +16,6 @@ async def main(description_url: str) -> None:
                 )
 
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 asyncio.run(main(sys.argv[1]))

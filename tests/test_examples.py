@@ -58,6 +58,15 @@ def start():
         program.communicate()
 
 
+@pytest.mark.parametrize("name", ["watch.py", "blocking_watch.py", "volume_knob.py"])
+def test_an_example_without_its_argument_says_what_to_give(start, name):
+    program = start(name)
+    out, said = program.communicate(timeout=60)
+    assert (program.returncode, out) == (1, "")
+    assert "URL" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("watch", ["watch.py", "blocking_watch.py"])
 def test_the_watcher_prints_what_the_thermometer_does(start, watch):
     thermometer = start("thermometer.py")
