@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.nats_servers import SERVERS, NatsServer
 from lab.networks import Host, Network
 from lab.programs import Program
-from tests.bridge.nats_servers import SERVERS, NatsServer
 
 NAMES = ("one", "two", "three")
 DEVICES = 6
