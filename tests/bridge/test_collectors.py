@@ -462,3 +462,25 @@ def test_a_device_that_moves_is_released_when_it_sends_no_event_to_the_former_ow
     assert {udn for udn in moving if world.owners()[udn] == {"b"}} == set(moving)
     assert [node.collector.totals.discarded for node in world.nodes.values()] == [0, 0]
     world.check_settled()
+
+
+def test_no_event_is_lost_that_comes_to_the_former_owner_while_a_device_moves() -> None:
+    world = World(["a"], DEVICES)
+    world.run(5)
+    world.start("b")
+    for _ in range(400):
+        world.turn()
+        for udn in DEVICES:
+            world.change(udn)
+        world.receive("a")  # before the watch shows that the other collector has it
+        for _ in range(4):  # the other collector is faster
+            world.show("b")
+            world.ask("b")
+            while world.nodes["b"].pending:
+                world.perform("b", 0)
+            world.answer("b")
+        world.pass_time(0.1)
+    assert len(world.nodes["a"].drops) >= 5
+    assert [node.collector.totals.discarded for node in world.nodes.values()] == [0, 0]
+    world.settle()
+    world.check_settled()
