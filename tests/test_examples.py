@@ -144,6 +144,15 @@ def test_the_light_is_switched_and_dimmed_and_says_so(start, name):
     assert complaints(light.stderr.read()) == ""
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_device_on_twisted_leaves_the_network_when_its_program_is_ended(start, ending):
+    light = start("twisted_dimmable_light.py", "127.0.0.1")
+    assert command("call", light.stdout.readline().strip())  # the reactor runs
+    light.send_signal(ending)
+    light.wait(20)
+    assert light.stderr.read() == ""
+
+
 RENDERER = """
 import asyncio
 from propchange import Device, StateVariable, action, host

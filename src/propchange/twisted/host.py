@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 
 from propchange.core.limits import DEFAULT_LIMITS, Limits
 from propchange.core.multicast.publication import MulticastPolicy
@@ -16,7 +16,7 @@ from propchange.core.short_signature import short_in_help
 from propchange.core.wire.messages import Request, Response
 from propchange.driver.hosted_device import HostedDeviceView
 from propchange.driver.publication import Tap
-from propchange.twisted.runtime import Reactor, TwistedRuntime
+from propchange.twisted.runtime import Reactor, TwistedRuntime, of_reactor
 from propchange.upnp.device import Device
 
 
@@ -113,5 +113,29 @@ class HostedDevice(HostedDeviceView):
 
     def close(self) -> Deferred[None]:
         """End the hosting. Fires when that is done. Undelivered events are dropped: wait for
-        :meth:`drain` before. Repeated calls do nothing."""
+        :meth:`drain` before. Repeated calls do nothing. A device that is open when the reactor
+        stops, by SIGINT or SIGTERM too, is closed then."""
         return Deferred.fromCoroutine(self._close())
+
+    async def _open(self) -> None:
+        await super()._open()
+        runtime = self._runtime()
+        assert isinstance(runtime, TwistedRuntime)
+        self._others = of_reactor(runtime.reactor, _OpenDevices)
+        self._others.devices.add(self)
+
+    async def _close(self) -> None:
+        await super()._close()
+        if self._host is not None:
+            self._others.devices.discard(self)
+
+
+class _OpenDevices:
+    """The open devices of a reactor. When it stops, it waits until they have left the network."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.devices: set[HostedDevice] = set()
+        reactor.addSystemEventTrigger("before", "shutdown", self._close)
+
+    def _close(self) -> Deferred[Any]:
+        return DeferredList([device.close() for device in [*self.devices]], consumeErrors=True)

@@ -45,12 +45,14 @@ _NOWHERE = Endpoint("", 0)  # for a connection that is not TCP
 
 
 class Reactor(Protocol):
-    """What is used of ``IReactorTime`` and ``IReactorTCP``. ``MemoryReactorClock`` has it too."""
+    """What is used of ``IReactorTime``, ``IReactorTCP`` and ``IReactorCore``.
+    ``MemoryReactorClock`` has it too."""
 
     seconds: Callable[[], float]
     callLater: Callable[..., Any]
     connectTCP: Callable[..., Any]
     listenTCP: Callable[..., Any]
+    addSystemEventTrigger: Callable[..., Any]
 
 
 def default_reactor() -> Reactor:
