@@ -140,3 +140,17 @@ def test_a_coroutine_enters_it_with_async_with(reactor: Any, lamp: Lamp) -> None
         return lamp.hosted
 
     assert results(Deferred.fromCoroutine(program())) == [False]
+
+
+def test_a_reactor_that_stops_waits_until_its_devices_have_left_the_network(
+    reactor: Any, lamp: Lamp
+) -> None:
+    (left, open_one) = (hosted(reactor, lamp), hosted(reactor, Lamp()))
+    for each in (left, open_one):
+        each.open()
+    left.close()
+    ((stop, arguments, options),) = reactor.triggers["before"]["shutdown"]
+    stopping = stop(*arguments, **options)
+    reactor.advance(5)
+    assert len(results(stopping)) == 1
+    assert "ended" in repr(open_one)
