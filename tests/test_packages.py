@@ -154,6 +154,18 @@ def test_links_of_the_long_description_lead_to_the_repository() -> None:
     assert f"({there}/blob/main/docs/a.md" in long_description(text, there, "1.2.0.dev0")
 
 
+def test_the_address_of_the_repository_is_written_in_pyproject_alone() -> None:
+    repository = PROJECT["urls"]["Repository"]
+    folders = ".ci", ".github", "deploy", "docs", "examples", "man", "requirements", "src", "tools"
+    paths = [
+        *ROOT.glob("*.md"),
+        *(path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()),
+    ]
+    naming = [path for path in paths if repository.encode() in path.read_bytes()]
+    assert naming == []
+    assert all(url.startswith(repository) for url in PROJECT["urls"].values())
+
+
 # --- fresh environments ---
 
 BOTH_SIDES = """
