@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
+import sys
 import typing
 from typing import Any
 
@@ -51,7 +52,9 @@ def test_the_help_of_a_control_point_has_a_paragraph_for_each_method(
     thing: object, most: int
 ) -> None:
     """What takes pages is on a page."""
-    assert len(lines_of(thing)) <= most
+    # From Python 3.13 on, a long signature has a line for each argument.
+    signatures = 20 if sys.version_info >= (3, 13) else 0
+    assert len(lines_of(thing)) <= most + signatures
     assert "typing.Generic" not in "\n".join(lines_of(thing))
 
 
