@@ -160,6 +160,7 @@ def run(python: list[str], program: str, tmp_path: Path) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_the_program_prints_what_the_page_says(tmp_path: Path) -> None:
     assert run([*IN_DEVELOPMENT, "-W", "error"], PROGRAM, tmp_path) == PRINTED
 

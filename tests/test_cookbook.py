@@ -62,6 +62,7 @@ def test_the_page_has_each_program_as_it_stands() -> None:
 WITH_ARGUMENTS = [name for name in NAMES if name not in {"shared_light.py", "test_thermostat.py"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_ARGUMENTS)
 def test_without_arguments_a_program_says_how_to_call_it(name: str) -> None:
     program = str(FOLDER / name)
@@ -211,6 +212,7 @@ class Amplifier(Renderer):
     volume = StateVariable("ui2", maximum=31)
 
 
+@pytest.mark.slow
 async def test_the_follower_has_the_volume_of_the_leader_in_its_own_range() -> None:
     leader, follower = Renderer(), Amplifier()
     async with hosted(leader) as first, hosted(follower, name="Amplifier") as second:
@@ -222,6 +224,7 @@ async def test_the_follower_has_the_volume_of_the_leader_in_its_own_range() -> N
             assert follower.volume == 16
 
 
+@pytest.mark.slow
 async def test_a_follower_that_is_away_costs_one_line_and_not_the_program() -> None:
     leader = Renderer()
     async with hosted(leader) as first:
@@ -235,6 +238,7 @@ async def test_a_follower_that_is_away_costs_one_line_and_not_the_program() -> N
         await context.__aexit__(None, None, None)
 
 
+@pytest.mark.slow
 async def test_both_switches_show_what_the_light_says() -> None:
     async with run("shared_light.py") as program:
         wanted = printed("shared_light.py")
@@ -250,6 +254,7 @@ class Connection(Service, type="urn:schemas-upnp-org:service:WANIPConnection:2")
         return {"NewExternalIPAddress": self.external_ip_address}
 
 
+@pytest.mark.slow
 async def test_the_command_gets_each_new_address_of_the_router(tmp_path: Path) -> None:
     connection = Connection()
     command = (sys.executable, "-c", "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + ' ')")
@@ -267,6 +272,7 @@ async def test_the_command_gets_each_new_address_of_the_router(tmp_path: Path) -
     assert file.read_text() == given
 
 
+@pytest.mark.slow
 async def test_the_browser_gets_the_values_and_each_change() -> None:
     thermometer, port = Thermometer(), free_port()
     async with hosted(thermometer) as device:
@@ -296,6 +302,7 @@ async def test_the_browser_gets_the_values_and_each_change() -> None:
             assert program.process.returncode is None
 
 
+@pytest.mark.slow
 async def test_a_recorded_evening_is_played_again(tmp_path: Path) -> None:
     thermometer, file = Thermometer(), str(tmp_path / "evening.jsonl")
     wanted = printed("record_replay.py")
@@ -316,6 +323,7 @@ async def test_a_recorded_evening_is_played_again(tmp_path: Path) -> None:
         await program.process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a named pipe plays the serial port")
 async def test_the_numbers_of_a_sensor_are_the_values_of_the_device(tmp_path: Path) -> None:
     port = tmp_path / "ttyUSB0"
@@ -360,6 +368,7 @@ async def test_the_watchdog_says_why_events_stop_and_when_they_come_again() -> N
             assert await program.line() == wanted[2]
 
 
+@pytest.mark.slow
 async def test_the_watchdog_says_that_a_device_is_away_from_the_beginning() -> None:
     away = f"http://{HERE}:{free_port()}/description.xml"
     async with (
@@ -371,6 +380,7 @@ async def test_the_watchdog_says_that_a_device_is_away_from_the_beginning() -> N
         assert lines[1].startswith(f"{away}: no connection to ")
 
 
+@pytest.mark.slow
 async def test_devices_are_followed_side_by_side_and_one_that_is_away_disturbs_no_other() -> None:
     workbench, garden, nobody = Thermometer(), Thermometer(), free_port()
     garden.temperature = 5.0
@@ -384,6 +394,7 @@ async def test_devices_are_followed_side_by_side_and_one_that_is_away_disturbs_n
             assert await program.line() == wanted[2]
 
 
+@pytest.mark.slow
 async def test_the_page_for_prometheus_has_the_values_and_whether_events_arrive() -> None:
     port = free_port()
     async with hosted(Thermometer()) as device:
@@ -408,6 +419,7 @@ async def test_the_page_for_prometheus_has_the_values_and_whether_events_arrive(
             assert await asyncio.wait_for(both(), PATIENCE) == printed("prometheus_page.py")
 
 
+@pytest.mark.slow
 def test_the_tests_of_ones_own_device_pass_on_their_own() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     ran = subprocess.run(

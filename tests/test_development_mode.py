@@ -29,11 +29,13 @@ def run(line: str) -> str:
     return complaints(ran.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logging", ["pass", "import logging; logging.basicConfig()"])
 def test_a_slow_turn_of_the_loop_is_no_complaint(logging: str) -> None:
     assert run(f"{logging}; time.sleep(0.2)") == ""
 
 
+@pytest.mark.slow
 def test_a_warning_and_an_error_are_complaints() -> None:
     assert "ResourceWarning: lost" in run("warnings.warn('lost', ResourceWarning)")
     assert run("raise ValueError('Executing <it> took long')").endswith("took long\n")

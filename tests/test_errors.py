@@ -103,6 +103,7 @@ def test_the_code_of_an_action_error_is_an_int(code: object) -> None:
         errors.ActionError(code)  # type: ignore[arg-type]  # the error is the point
 
 
+@pytest.mark.slow
 def test_an_error_of_a_task_reaches_its_caller_as_itself_on_each_python() -> None:
     """Python 3.11.3 and earlier, as in Debian 12, make an ExceptionGroup of what is raised inside
     of ``except*``. The command would then print a traceback instead of its line."""

@@ -119,6 +119,7 @@ def written_inside_of_functions() -> list[tuple[str, str | bytes, int, bool]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_expression_of_the_package_is_ambiguous() -> None:
     found = {each[1:]: each[0] for each in expressions()}
     assert len(found) > 50

@@ -54,12 +54,14 @@ def test_the_manifest_is_that_of_the_folder_in_the_page():
     assert manifest["requirements"] == ["propchange"]
 
 
+@pytest.mark.slow
 def test_the_package_of_custom_components_puts_propchange_in_place(run):
     told = run(SET_UP)
     assert "propchange receives the events of UPnP devices" in told
     assert "True" in told
 
 
+@pytest.mark.slow
 def test_without_propchange_home_assistant_runs_as_before(run):
     told = run("import sys; sys.modules['propchange'] = None\n" + SET_UP)
     assert "propchange is not in place" in told
@@ -67,6 +69,7 @@ def test_without_propchange_home_assistant_runs_as_before(run):
     assert "True" in told
 
 
+@pytest.mark.slow
 def test_after_an_import_of_the_library_it_says_that_it_is_too_late(run):
     # A module of its own: that of the program itself is not looked at by its name alone.
     early = "import sys, types\nfrom async_upnp_client.aiohttp import AiohttpNotifyServer\n"
@@ -77,16 +80,19 @@ def test_after_an_import_of_the_library_it_says_that_it_is_too_late(run):
     assert "early (AiohttpNotifyServer)" in told
 
 
+@pytest.mark.slow
 def test_a_pth_file_puts_propchange_in_place(run):
     program = "import site; site.addsitedir('site')\n"
     program += f"from async_upnp_client.aiohttp import AiohttpNotifyServer\n{WHOSE}"
     assert run(program) == "propchange\n"
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_has_the_server_of_propchange(run):
     assert run(f"{PROGRAM}{WHOSE}") == "propchange\n"
 
 
+@pytest.mark.slow
 def test_after_uninstall_the_program_has_the_server_of_the_library(run):
     back = "async_upnp_client.uninstall()\n"
     back += "from async_upnp_client.aiohttp import AiohttpNotifyServer\n"

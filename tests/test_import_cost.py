@@ -68,6 +68,7 @@ def test_a_program_and_a_type_checker_find_the_same_names_in_the_same_modules(pa
         assert getattr(room, name) is getattr(importlib.import_module(module), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", LAZY_PACKAGES)
 def test_dir_and_help_show_every_public_name_before_it_is_used(package: str) -> None:
     program = f"""
@@ -77,6 +78,7 @@ print({{*room.__all__}} <= {{*dir(room)}}, {{*room.__all__}} <= {{*dict(inspect.
     assert run(program) == "True True\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", LAZY_PACKAGES)
 def test_a_star_import_brings_every_public_name(package: str) -> None:
     program = f"from {package} import *\nimport {package} as room\n"
@@ -93,6 +95,7 @@ def test_a_name_that_is_not_there_is_refused_as_in_any_module(package: str) -> N
         exec(f"from {package} import nothing")
 
 
+@pytest.mark.slow
 def test_no_dataclass_of_the_package_compiles_methods_that_a_record_has() -> None:
     program = """
 import dataclasses, sys
@@ -120,6 +123,7 @@ def test_import_propchange_loads_itself_alone() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statement", [CONTROL_POINT, HOST])
 def test_neither_side_loads_a_module_that_it_does_not_need_at_import(statement: str) -> None:
     loaded = loaded_by(statement)
@@ -127,6 +131,7 @@ def test_neither_side_loads_a_module_that_it_does_not_need_at_import(statement: 
     assert len(loaded) < 220
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_once_a_host_and_a_control_point_have_been_entered() -> None:
     """A peer may come when no descriptor is left, and an import needs one."""
     program = """
@@ -184,6 +189,7 @@ asyncio.run(main())
     assert run(program) == ""
 
 
+@pytest.mark.slow
 def test_a_control_point_loads_no_publisher_and_a_host_no_subscriber() -> None:
     control_point = loaded_by(CONTROL_POINT)
     host = loaded_by(HOST)
@@ -199,6 +205,7 @@ def modules_of(room: str, loaded: set[str]) -> set[str]:
     return {name.removeprefix(room) for name in loaded if name.startswith(room)}
 
 
+@pytest.mark.slow
 def test_import_propchange_costs_a_fraction_of_import_asyncio() -> None:
     program = """
 import time

@@ -96,6 +96,7 @@ def test_an_object_that_is_not_entered_yet_has_zeros() -> None:
     assert {name for (name, _), number in found.items() if number} == set()
 
 
+@pytest.mark.slow
 async def test_a_scrape_of_another_thread_reads_in_the_loop(until: Until) -> None:
     _, hosted = hosted_thermometer()
     async with hosted, ControlPoint(**OWN) as control_point:
@@ -116,6 +117,7 @@ async def test_a_scrape_of_another_thread_reads_in_the_loop(until: Until) -> Non
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_loop_that_is_blocked_costs_a_scrape_its_time_and_its_own_numbers_alone() -> None:
     device = Device("Bench", services=[Thermometer()])
     release = threading.Event()

@@ -7,6 +7,8 @@ import socket
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from propchange.bridge.metrics import MQTT, NATS
 from propchange.metrics import CONTROL_POINT, HOST, NOT_ANSWERING, Family
 from tests.development_mode import IN_DEVELOPMENT, complaints
@@ -29,6 +31,7 @@ def run(program: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_the_program_with_stats_prints_what_the_page_says() -> None:
     printed = run(STATS).splitlines()
     assert printed
@@ -36,6 +39,7 @@ def test_the_program_with_stats_prints_what_the_page_says() -> None:
         assert f"    {line}\n" in TEXT
 
 
+@pytest.mark.slow
 def test_the_program_with_a_collector_serves_its_metrics() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -72,6 +72,7 @@ def test_the_program_after_is_shorter(page: str) -> None:
     assert len(after.splitlines()) < len(before.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["async-upnp-client", "propchange"])
 async def test_the_programs_follow_a_light_and_dim_it(number: int) -> None:
     pytest.importorskip("async_upnp_client")
@@ -90,6 +91,7 @@ async def test_the_programs_follow_a_light_and_dim_it(number: int) -> None:
         assert not hosted.subscriptions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1], ids=["SoCo", "propchange"])
 @pytest.mark.xdist_group("a player at port 1400")
 async def test_the_programs_follow_the_volume_of_a_player(number: int) -> None:

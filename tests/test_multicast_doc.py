@@ -41,6 +41,7 @@ def test_the_program_prints_what_its_comment_says() -> None:
     assert printed.strip() == BOTH_ENDS.rstrip().rpartition("  # ")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_port")
 def test_a_program_prints_what_a_device_on_the_network_sends() -> None:
     """The device announces itself by SSDP as any other does, on loopback."""

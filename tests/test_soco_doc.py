@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lab.soco_faults import FAULTS, PROGRAMS
 from propchange.core.limits import DEFAULT_LIMITS
 from propchange.dropin.soco.kept_subscription import _TOLD_AT
@@ -14,6 +16,7 @@ from propchange.dropin.soco.kept_subscription import _TOLD_AT
 TEXT = (Path(__file__).parent.parent / "docs" / "soco.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_program_of_the_page_gets_an_answer_to_its_subscribe() -> None:
     """In a process of its own: it puts the drop-in in place."""
     [program] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

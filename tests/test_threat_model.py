@@ -35,6 +35,7 @@ def names_in(path: Path) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["threat-model.md", "field.md"])
 def test_each_row_names_tests_that_exist(page: str) -> None:
     rows, missing = rows_of(page), []

@@ -169,6 +169,7 @@ async def test_requests_to_one_device_wait_for_each_other(raw_device: Any, until
         assert len(device.requests) == 3 * most
 
 
+@pytest.mark.slow
 async def test_a_request_whose_time_is_up_before_its_turn_is_not_sent(
     raw_device: Any, until: Until
 ) -> None:
@@ -521,6 +522,7 @@ async def test_a_description_that_cannot_be_had_or_used_is_told(raw_device: Any)
 # --- kept alive ---
 
 
+@pytest.mark.slow
 @pytest.mark.one_loop
 async def test_a_service_that_has_moved_is_found_again(
     raw_device: Any, until: Until, caplog: pytest.LogCaptureFixture

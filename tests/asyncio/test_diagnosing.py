@@ -115,6 +115,7 @@ async def test_connections_that_end_without_a_request_are_told(raw_device: Any, 
         assert (await subscription.diagnose()).verdict is Verdict.CUT_SHORT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_program", [False, True])
 async def test_an_override_that_leads_elsewhere_is_told(
     raw_device: Any, other_program: bool

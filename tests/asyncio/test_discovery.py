@@ -170,6 +170,7 @@ async def test_a_device_is_found_by_its_udn() -> None:
         assert {"ssdp:all", device.udn} & set(lab.announcer.searches)
 
 
+@pytest.mark.slow
 async def test_where_a_redirect_leads_has_not_been_judged(raw_device: Any) -> None:
     """Whoever announces a location on the link could aim this host at any other by a redirect."""
 
@@ -195,6 +196,7 @@ async def test_a_device_that_comes_later_is_waited_for() -> None:
         assert (await within(finding)).udn == lab.udn
 
 
+@pytest.mark.slow
 async def test_the_error_for_a_device_that_is_not_found_names_what_was_heard() -> None:
     lab = Lab()
     async with lab.open() as control_point:
@@ -209,6 +211,7 @@ async def test_the_error_for_a_device_that_is_not_found_names_what_was_heard() -
             await control_point.device(udn=lab.udn, timeout=0.5)
 
 
+@pytest.mark.slow
 async def test_a_description_with_another_udn_is_not_taken_for_it() -> None:
     lab, other = Lab(), Lab()
     async with (
@@ -222,6 +225,7 @@ async def test_a_description_with_another_udn_is_not_taken_for_it() -> None:
 # --- following ---
 
 
+@pytest.mark.slow
 @pytest.mark.clause("CP-08")
 @pytest.mark.clause("CP-09")
 async def test_a_reboot_is_one_fresh_subscription() -> None:
@@ -254,6 +258,7 @@ async def test_a_reboot_is_one_fresh_subscription() -> None:
             await subscription.close()
 
 
+@pytest.mark.slow
 @pytest.mark.clause("CP-07")
 async def test_byebye_then_alive_is_one_fresh_subscription() -> None:
     lab = Lab()
@@ -309,6 +314,7 @@ async def test_a_forged_announcement_costs_one_check_and_no_event(said: str) -> 
             assert len(lab.hosted.subscriptions) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.clause("CP-13")
 @pytest.mark.parametrize("said", ["alive", "byebye first", "new BOOTID"])
 async def test_a_device_that_comes_back_at_another_port_is_followed(said: str) -> None:
@@ -358,6 +364,7 @@ async def test_a_device_obtained_by_its_url_is_followed_too() -> None:
                 assert (await within(anext(subscription))).is_initial
 
 
+@pytest.mark.slow
 async def test_by_default_a_device_that_restarts_elsewhere_is_heard_again_within_seconds() -> None:
     lab = Lab()
     async with ControlPoint(limits=LIMITS) as control_point:
@@ -382,6 +389,7 @@ async def test_by_default_a_device_that_restarts_elsewhere_is_heard_again_within
             await subscription.close()
 
 
+@pytest.mark.slow
 async def test_a_subscription_that_fails_searches_for_its_device() -> None:
     """It has moved without a word: nothing but the answer to that search tells where it is."""
 
@@ -404,6 +412,7 @@ async def test_a_subscription_that_fails_searches_for_its_device() -> None:
             await subscription.close()
 
 
+@pytest.mark.slow
 async def test_a_location_that_is_only_claimed_moves_nobody() -> None:
     """The device still answers where it was: it may have both addresses, or somebody lies."""
 
@@ -502,6 +511,7 @@ async def test_odd_datagrams_trouble_nobody(caplog: pytest.LogCaptureFixture) ->
     assert [r for r in caplog.records if "Traceback" in (r.exc_text or "")] == []
 
 
+@pytest.mark.slow
 async def test_a_location_that_leads_elsewhere_is_not_followed_and_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -54,6 +54,7 @@ async def test_a_subscription_that_hears_nothing_is_made_again_from_another_addr
             assert device.of("UNSUBSCRIBE")[0].fields["sid"] == "uuid:1"
 
 
+@pytest.mark.slow
 @pytest.mark.one_loop
 async def test_what_is_subscribed_from_one_interface_is_not_tried_from_another(
     raw_device: Any, until: Until

@@ -301,6 +301,7 @@ def test_events_that_came_before_the_end_can_be_taken_after_it(device: Hosted) -
         point.fetch(device.url)
 
 
+@pytest.mark.slow
 def test_a_refusal_is_raised_at_the_line_that_subscribes(
     raw_device: RawDevice, point: ControlPoint
 ) -> None:
@@ -367,6 +368,7 @@ def test_what_blocks_is_refused_in_the_thread_of_the_loop(device: Hosted) -> Non
     assert "must not wait" in errors[0]
 
 
+@pytest.mark.slow
 def test_a_poll_may_wait_for_the_device(raw_device: RawDevice, device: Hosted) -> None:
     raw_device.answers["SUBSCRIBE"] = 503
     with ControlPoint(interface="127.0.0.1", discovery=False) as point:
@@ -383,6 +385,7 @@ def test_a_poll_may_wait_for_the_device(raw_device: RawDevice, device: Hosted) -
         assert subscription.get(timeout=20).changes == {"Temperature": 21.0}
 
 
+@pytest.mark.slow
 def test_a_poll_that_does_not_end_has_one_thread(raw_device: RawDevice) -> None:
     raw_device.answers["SUBSCRIBE"] = 503
     over = threading.Event()
@@ -402,6 +405,7 @@ def test_a_poll_that_does_not_end_has_one_thread(raw_device: RawDevice) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_a_poll_that_exits_is_reported_and_called_again(raw_device: RawDevice) -> None:
     raw_device.answers["SUBSCRIBE"] = 503
     calls: list[int] = []
@@ -418,6 +422,7 @@ def test_a_poll_that_exits_is_reported_and_called_again(raw_device: RawDevice) -
         assert subscription.get(timeout=20).changes == {"Temperature": 21.0}
 
 
+@pytest.mark.slow
 def test_without_wait_a_subscription_is_there_at_once(
     raw_device: RawDevice, point: ControlPoint
 ) -> None:
@@ -437,6 +442,7 @@ def test_an_event_url_is_subscribed_to_without_a_description(
         assert subscription.state["Temperature"] == "20.0"
 
 
+@pytest.mark.slow
 def test_devices_are_seen_for_a_time(device: Hosted, point: ControlPoint) -> None:
     message = {
         "NT": "upnp:rootdevice",

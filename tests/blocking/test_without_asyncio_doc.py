@@ -27,6 +27,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", PRINTED)
 def test_the_program_runs_without_a_warning(title: str, tmp_path: Path) -> None:
     (program,) = PROGRAMS[title]

@@ -14,6 +14,7 @@ def owned(subscriptions: int, collectors: int, of_segment: int) -> Simulation:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_second", [300, 500])
 def test_a_store_with_too_much_to_do_costs_no_living_collector_its_devices(
     per_second: int,
@@ -31,6 +32,7 @@ def test_a_store_with_too_much_to_do_costs_no_living_collector_its_devices(
     assert sum(world.store.done.values()) < 1.3 * needed
 
 
+@pytest.mark.slow
 def test_the_operations_grow_with_the_subscriptions_and_the_messages_are_few_at_rest() -> None:
     few, many = owned(500, 5, 5), owned(2_000, 20, 5)
     for world in (few, many):

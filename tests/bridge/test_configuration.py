@@ -103,6 +103,7 @@ def test_the_duration_of_subscriptions_is_that_of_the_command_line_then_of_the_f
         read_configuration("[bridge]\nduration = 1.5", "f.toml")
 
 
+@pytest.mark.slow
 def test_a_wrong_file_and_a_missing_broker_end_the_command_with_status_2(
     bridge: Callable[..., RunningBridge], tmp_path: Path
 ) -> None:

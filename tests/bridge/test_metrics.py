@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from propchange import Device, action, host
 from propchange.bridge.metrics import nats_numbers
 from propchange.upnp.standard import SwitchPower
@@ -41,6 +43,7 @@ def wait_for(url: str, name: str, condition: Callable[[float], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_bridge_says_whether_its_broker_is_there_and_how_far_behind(
     mosquitto: Mosquitto, bridge: Callable[..., RunningBridge], workbench: Workbench
 ) -> None:
@@ -62,6 +65,7 @@ def test_a_bridge_says_whether_its_broker_is_there_and_how_far_behind(
     assert running.end()[0] == 0
 
 
+@pytest.mark.slow
 def test_commands_that_are_carried_out_and_that_are_refused_are_counted(
     mosquitto: Mosquitto, bridge: Callable[..., RunningBridge], loop: Loop
 ) -> None:
@@ -88,6 +92,7 @@ def test_commands_that_are_carried_out_and_that_are_refused_are_counted(
     loop.run(hosted.close())
 
 
+@pytest.mark.slow
 def test_a_collector_serves_its_numbers(
     bridge: Callable[..., RunningBridge], workbench: Workbench, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ outages = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.builds(Faults, times, times, st.lists(outages, max_size=1), st.integers(0, 1000)))
 @example(Faults(2.36, 1.02, [Outage(6.03, 11.79)], 19))  # the leases had almost run out

@@ -255,6 +255,7 @@ def test_that_there_is_nothing_to_call_is_said(loop: Any, propchange: Propchange
         loop.run(hosted.close())
 
 
+@pytest.mark.slow
 def test_a_device_is_found_by_its_udn_and_by_its_address(
     kitchen: Any, loop: Any, propchange: Propchange
 ) -> None:
@@ -345,6 +346,7 @@ def test_a_terminal_gets_a_line_for_each_out_argument(kitchen: Any, start: Any) 
     os.close(own)
 
 
+@pytest.mark.slow
 def test_a_long_answer_is_printed_whole_for_a_slow_reader(
     kitchen: Any, loop: Any, start: Any
 ) -> None:

@@ -58,6 +58,7 @@ def of(bench: Any, out: str) -> list[dict[str, Any]]:
     return [told for told in map(json.loads, out.splitlines()) if told["udn"] == bench.udn]
 
 
+@pytest.mark.slow
 def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propchange: Any) -> None:
     ran = propchange("discover", "--interface", "127.0.0.1", "--seconds", "1")
 
@@ -95,6 +96,7 @@ def test_a_device_is_found_with_the_services_that_send_events(bench: Any, propch
     assert "\u202e" not in ran.out
 
 
+@pytest.mark.slow
 def test_a_type_is_searched_for_and_others_are_left_out(bench: Any, propchange: Any) -> None:
     words = ("discover", "--interface", "127.0.0.1", "--seconds", "0.8", "--type")
     assert of(bench, propchange(*words, TYPE).out)
@@ -105,6 +107,7 @@ def test_a_type_is_searched_for_and_others_are_left_out(bench: Any, propchange: 
     assert "searched from 127.0.0.1" in ran.err
 
 
+@pytest.mark.slow
 def test_a_description_that_cannot_be_had_is_said(bench: Any, propchange: Any) -> None:
     bench.announcer.location = bench.url + "/nothing"
     ran = propchange("discover", "--interface", "127.0.0.1", "--seconds", "0.8")
@@ -236,6 +239,7 @@ def described(kind: SightingKind, **more: Any) -> Sighting:
     return Described(**{name: getattr(seen, name) for name in seen.__dataclass_fields__})
 
 
+@pytest.mark.slow
 async def test_a_device_is_printed_once_when_it_has_announced_all_of_its_types() -> None:
     appeared, changed, gone = SightingKind.APPEARED, SightingKind.CHANGED, SightingKind.GONE
     lines = await discovered(
@@ -254,6 +258,7 @@ async def test_a_device_is_printed_once_when_it_has_announced_all_of_its_types()
     assert await discovered(described(appeared), described(gone)) == []
 
 
+@pytest.mark.slow
 def test_watch_takes_a_udn(bench: Any, propchange: Any) -> None:
     words = ("--interface", "127.0.0.1", "--service", "Thermometer", "--count", "1")
     ran = propchange("watch", bench.udn, *words)

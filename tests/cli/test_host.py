@@ -161,6 +161,7 @@ def watch(loop: Loop) -> Iterator[Callable[[str, str], Watching]]:
         yield watch
 
 
+@pytest.mark.slow
 def test_the_first_line_has_the_urls(begin: Begin) -> None:
     first = begin().first
 
@@ -195,6 +196,7 @@ def test_a_device_that_only_this_machine_can_reach_is_known_as_such(
     assert _is_loopback(hosted) is alone
 
 
+@pytest.mark.slow
 def test_each_line_of_standard_input_is_an_event(begin: Begin, watch: Any) -> None:
     lamp = begin()
     watching = watch(lamp.first["description_url"], "Lamp")
@@ -218,6 +220,7 @@ def test_instances_and_channels_arrive(begin: Begin, watch: Any) -> None:
     assert state["Mute", 1, "Master"] is True
 
 
+@pytest.mark.slow
 def test_a_wrong_line_is_answered_with_its_number_and_the_device_goes_on(
     begin: Begin, watch: Any
 ) -> None:
@@ -277,6 +280,7 @@ def test_the_device_ends_when_nobody_reads_its_output(begin: Begin) -> None:
     assert lamp.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_the_output_says_what_control_points_do(begin: Begin, watch: Any) -> None:
     lamp = begin()
     watching = watch(lamp.first["description_url"], "Lamp")
@@ -292,6 +296,7 @@ def test_the_output_says_what_control_points_do(begin: Begin, watch: Any) -> Non
     assert sid in lamp.until("unsubscribed")["reason"]
 
 
+@pytest.mark.slow
 def test_the_renderer_of_the_examples_obeys_its_actions(
     begin: Begin, watch: Any, loop: Loop
 ) -> None:
@@ -326,6 +331,7 @@ def test_the_renderer_of_the_examples_obeys_its_actions(
     assert renderer.end() == (0, "")
 
 
+@pytest.mark.slow
 def test_each_call_is_printed_with_its_answer(begin: Begin, watch: Any, loop: Loop) -> None:
     lamp = begin(LAMP.replace(':Lamp:1"', ':Lamp:1"\nactions = true'))
     service = watch(lamp.first["description_url"], "Lamp").subscription.service

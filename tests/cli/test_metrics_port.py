@@ -45,6 +45,7 @@ def test_a_port_alone_is_on_loopback_and_another_address_is_named() -> None:
             address_of(bad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["--all", "URL"])
 def test_watch_serves_the_metrics_of_its_subscriptions(
     workbench: Workbench, start: Any, target: str

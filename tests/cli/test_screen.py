@@ -77,6 +77,7 @@ async def test_nothing_is_drawn_while_the_terminal_does_not_take_the_last_drawin
     assert "=999" in writer.texts[-1]
 
 
+@pytest.mark.slow
 async def test_events_between_two_drawings_cost_no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     table, writer = EventTable(), Taken()
     anything: Any = writer

@@ -122,6 +122,7 @@ def strip(loop: Any) -> Iterator[Any]:
     loop.run(hosted.close())
 
 
+@pytest.mark.slow
 def test_the_same_service_of_two_embedded_devices_is_told_apart_in_every_line(
     strip: Any, propchange: Any
 ) -> None:
@@ -142,11 +143,13 @@ def test_the_same_service_of_two_embedded_devices_is_told_apart_in_every_line(
         assert (event["udn"], event["service_id"]) == (line["udn"], line["service_id"])
 
 
+@pytest.mark.slow
 def test_a_name_that_several_services_have_means_all_of_them(strip: Any, propchange: Any) -> None:
     ran = propchange("watch", strip.description_url, "--count", "2", "--service", "Thermometer")
     assert len({event["udn"] for event in objects(ran.out, "event")}) == 2
 
 
+@pytest.mark.slow
 def test_the_lines_of_one_device_are_of_one_kind(strip: Any, propchange: Any) -> None:
     ran = propchange("watch", strip.description_url, "--count", "3")
     lines = [json.loads(line) for line in ran.out.splitlines()]
@@ -154,6 +157,7 @@ def test_the_lines_of_one_device_are_of_one_kind(strip: Any, propchange: Any) ->
         assert {line["kind"] for line in lines if line["udn"] == udn} >= {"event", "status"}
 
 
+@pytest.mark.slow
 def test_several_devices_are_watched_and_what_fails_costs_the_others_nothing(
     workbench: Any, strip: Any, propchange: Any
 ) -> None:
@@ -171,6 +175,7 @@ def test_several_devices_are_watched_and_what_fails_costs_the_others_nothing(
     assert len({event["udn"] for event in events}) == 5  # one of them null
 
 
+@pytest.mark.slow
 def test_if_nothing_can_be_watched_the_first_failure_is_the_error(propchange: Any) -> None:
     ran = propchange("watch", "http://127.0.0.1:1/a", "http://127.0.0.1:2/b")
 
@@ -290,6 +295,7 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -337,6 +343,7 @@ def announced(loop: Any) -> Iterator[Any]:
     loop.run(hosting.__aexit__(None, None, None))
 
 
+@pytest.mark.slow
 def test_the_address_of_a_description_will_do(announced: Any, propchange: Any) -> None:
     authority = announced.url.split("/")[2]
     ran = propchange(*HERE, authority, "--count", "1")
@@ -362,6 +369,7 @@ def test_an_address_is_compared_as_an_address(text: str, location: str, is_there
     assert _is_at(locate(text), location) is is_there
 
 
+@pytest.mark.slow
 def test_an_address_where_nothing_announces_itself_is_said(
     announced: Any, propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +381,7 @@ def test_an_address_where_nothing_announces_itself_is_said(
     assert "no device announces a description at 127.0.0.1:1" in ran.err
 
 
+@pytest.mark.slow
 def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange: Any) -> None:
     ran = propchange(*HERE, announced.udn, "--no-wait", "--count", "1")
     assert (ran.status, ran.err) == (0, "")
@@ -381,6 +390,7 @@ def test_a_udn_is_waited_for_unless_it_is_not_wanted(announced: Any, propchange:
     assert re.search('"status": "(waiting|subscribing)"', ran.out) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["uuid:0b51d1b4-0000-4000-8000-00000000000f", "127.0.0.1:1"])
 def test_watch_reports_at_once_that_it_searches_for_a_device(start: Any, target: str) -> None:
     with start("watch", "--interface", "127.0.0.1", target) as process:

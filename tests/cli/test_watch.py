@@ -23,6 +23,7 @@ def objects(out: str, key: str) -> list[dict[str, Any]]:
     return [told for told in map(json.loads, out.splitlines()) if key in told]
 
 
+@pytest.mark.slow
 def test_all_evented_services_are_watched_when_none_is_named(
     workbench: Any, propchange: Any
 ) -> None:
@@ -34,6 +35,7 @@ def test_all_evented_services_are_watched_when_none_is_named(
     assert {event["device"] for event in events} == {"Workbench"}
 
 
+@pytest.mark.slow
 def test_events_are_json_lines_off_a_terminal(workbench: Any, propchange: Any) -> None:
     ran = propchange("watch", workbench.url, "--service", "Thermometer", "--count", "1")
 
@@ -76,6 +78,7 @@ def test_the_status_lines_say_that_it_was_granted_and_until_when(
     assert 1790 < granted_for.total_seconds() <= 1801
 
 
+@pytest.mark.slow
 def test_values_that_json_has_no_type_for_are_their_text(workbench: Any, propchange: Any) -> None:
     ran = propchange("watch", workbench.url, "--service", "Values", "--count", "1")
 
@@ -88,6 +91,7 @@ def test_values_that_json_has_no_type_for_are_their_text(workbench: Any, propcha
     assert len(ran.out.splitlines()) == len(ran.out.split("\n")) - 1
 
 
+@pytest.mark.slow
 def test_raw_gives_texts_for_typed_values(workbench: Any, propchange: Any) -> None:
     ran = propchange("watch", workbench.url, "--service", "Thermometer", "--count", "1", "--raw")
 
@@ -95,6 +99,7 @@ def test_raw_gives_texts_for_typed_values(workbench: Any, propchange: Any) -> No
     assert event["changes"] == {"Temperature": "20.0", "Alarm": "0"}
 
 
+@pytest.mark.slow
 def test_a_service_goes_by_its_type_and_id_as_well_and_twice_is_once(
     workbench: Any, propchange: Any
 ) -> None:
@@ -110,6 +115,7 @@ def test_a_service_goes_by_its_type_and_id_as_well_and_twice_is_once(
     assert ran.status == 0
 
 
+@pytest.mark.slow
 def test_watch_unsubscribes_after_the_wanted_number_of_events(
     workbench: Any, propchange: Any
 ) -> None:
@@ -120,6 +126,7 @@ def test_watch_unsubscribes_after_the_wanted_number_of_events(
     assert unsubscribe.target == subscribe.target
 
 
+@pytest.mark.slow
 def test_the_device_of_a_url_is_followed_when_it_restarts_on_another_port(
     loop: Any, propchange: Any
 ) -> None:
@@ -149,6 +156,7 @@ def test_the_device_of_a_url_is_followed_when_it_restarts_on_another_port(
     restarting.result(PATIENCE)
 
 
+@pytest.mark.slow
 def test_the_duration_is_asked_for_in_timeout(workbench: Any, propchange: Any) -> None:
     arguments = ["--service", "Thermometer", "--count", "1", "--duration", "300"]
     ran = propchange("watch", workbench.url, *arguments)
@@ -157,6 +165,7 @@ def test_the_duration_is_asked_for_in_timeout(workbench: Any, propchange: Any) -
     assert ", 300 s, SID" in objects(ran.out, "status")[0]["reason"]
 
 
+@pytest.mark.slow
 def test_the_callback_can_be_said(workbench: Any, propchange: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -168,6 +177,7 @@ def test_the_callback_can_be_said(workbench: Any, propchange: Any) -> None:
     assert callback.startswith(f"<http://127.0.0.1:{port}/".encode())
 
 
+@pytest.mark.slow
 def test_the_whole_callback_url_can_be_said(workbench: Any, propchange: Any) -> None:
     """For a proxy in front, that passes the events on to the port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -182,6 +192,7 @@ def test_the_whole_callback_url_can_be_said(workbench: Any, propchange: Any) -> 
     assert b"{token}" not in callback
 
 
+@pytest.mark.slow
 def test_events_within_the_minimum_interval_are_one(workbench: Any, start: Any) -> None:
     words = ["--service", "Thermometer", "--minimum-interval", "2", "--count", "2"]
     watch = start("watch", workbench.url, *words)
@@ -195,6 +206,7 @@ def test_events_within_the_minimum_interval_are_one(workbench: Any, start: Any) 
     assert (merged["merged"], merged["changes"]) == (2, {"Temperature": 23.0})
 
 
+@pytest.mark.slow
 def test_the_port_can_be_said_or_a_range_of_them(workbench: Any, propchange: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         first = taken.getsockname()[1]
@@ -207,6 +219,7 @@ def test_the_port_can_be_said_or_a_range_of_them(workbench: Any, propchange: Any
     assert first < port <= first + 50
 
 
+@pytest.mark.slow
 def test_an_event_url_will_do(workbench: Any, propchange: Any) -> None:
     url = workbench.url.replace("/description.xml", "/Thermometer/event")
     ran = propchange("watch", url, "--count", "1")
@@ -227,6 +240,7 @@ def only_line(err: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_a_service_that_is_not_there_lists_those_that_are(workbench: Any, propchange: Any) -> None:
     ran = propchange("watch", workbench.url, "--service", "Barometer")
 
@@ -254,6 +268,7 @@ def test_what_is_no_http_url_is_a_wrong_command_line(propchange: Any, url: str) 
     assert "://" in url or "give the http URL of a description" in line
 
 
+@pytest.mark.slow
 def test_nobody_at_that_port_is_said(propchange: Any) -> None:
     ran = propchange("watch", "http://127.0.0.1:1/description.xml")
 
@@ -262,6 +277,7 @@ def test_nobody_at_that_port_is_said(propchange: Any) -> None:
     assert "event URL" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_host_that_does_not_exist_is_said(propchange: Any) -> None:
     """A label of 64 characters needs no name server to be none."""
     ran = propchange("watch", f"http://{'x' * 64}.example/description.xml")
@@ -270,6 +286,7 @@ def test_a_host_that_does_not_exist_is_said(propchange: Any) -> None:
     only_line(ran.err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "authority"),
     [("192.0.2.7", "192.0.2.7:"), ("my-host.example", "my-host.example:"), ("[::2]", "[::2]:")],
@@ -363,6 +380,7 @@ def test_an_event_url_that_cannot_be_used_is_told(
     assert "'ftp://192.0.2.7/event' is no http URL" in only_line(ran.err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sent",
     [
@@ -383,6 +401,7 @@ def test_whatever_answers_there_is_one_line_and_no_traceback(
     assert only_line(ran.err)[:-1].isprintable()
 
 
+@pytest.mark.slow
 def test_a_description_that_cannot_be_read_is_a_problem_before_its_url_is_taken_as_an_event_url(
     answering: Any, workbench: Any, propchange: Any
 ) -> None:
@@ -393,6 +412,7 @@ def test_a_description_that_cannot_be_read_is_a_problem_before_its_url_is_taken_
     assert "taken as an event URL" not in absent.out
 
 
+@pytest.mark.slow
 def test_a_device_whose_name_is_hostile_is_escaped_in_the_message(
     answering: Any, propchange: Any
 ) -> None:

@@ -133,6 +133,7 @@ def of(out: str, **members: Any) -> list[dict[str, Any]]:
 # --- devices that work ---
 
 
+@pytest.mark.slow
 def test_every_evented_service_of_every_device_is_watched_embedded_ones_too(
     run: Any, propchange: Any
 ) -> None:
@@ -158,6 +159,7 @@ def test_every_evented_service_of_every_device_is_watched_embedded_ones_too(
     }
 
 
+@pytest.mark.slow
 def test_two_devices_of_one_name_are_told_apart(run: Any, propchange: Any) -> None:
     type = new_type()
     devices = [new_device(type, Switch()) for _ in range(2)]
@@ -170,6 +172,7 @@ def test_two_devices_of_one_name_are_told_apart(run: Any, propchange: Any) -> No
     assert len({line["device"] for line in events}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [True, False])
 def test_a_service_type_chooses_the_services_of_that_type_alone(
     run: Any, propchange: Any, short: bool
@@ -187,6 +190,7 @@ def test_a_service_type_chooses_the_services_of_that_type_alone(
     assert {line["service"] for line in of(ran.out, kind="event")} == {name}
 
 
+@pytest.mark.slow
 def test_services_are_chosen_by_name_in_all_devices(run: Any, propchange: Any) -> None:
     type = new_type()
     run(announced(new_device(type, Thermometer())))
@@ -284,6 +288,7 @@ def test_ctrl_c_unsubscribes_everything(run: Any, watching: Any) -> None:
     assert requests.count("SUBSCRIBE") == requests.count("UNSUBSCRIBE") == 4
 
 
+@pytest.mark.slow
 def test_the_end_comes_after_so_many_seconds_or_events_and_none_found_is_status_1(
     run: Any, propchange: Any
 ) -> None:
@@ -417,6 +422,7 @@ def test_a_device_that_announces_itself_before_it_answers_is_watched_in_the_end(
     lines.wait_for(kind="status", status="granted")
 
 
+@pytest.mark.slow
 def test_forged_announcements_cost_a_read_each_and_no_more_than_the_bound_of_a_host(
     run: Any, loop: Any, propchange: Any
 ) -> None:
@@ -440,6 +446,7 @@ def test_forged_announcements_cost_a_read_each_and_no_more_than_the_bound_of_a_h
     assert set(victim.requests) == {"GET /d"}
 
 
+@pytest.mark.slow
 def test_a_device_with_thousands_of_services_has_a_part_of_the_subscriptions(
     run: Any, propchange: Any
 ) -> None:
@@ -452,6 +459,7 @@ def test_a_device_with_thousands_of_services_has_a_part_of_the_subscriptions(
     assert "872 of its services are not watched" in problem["problem"]
 
 
+@pytest.mark.slow
 def test_that_nothing_was_found_is_said_before_the_end(
     propchange: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

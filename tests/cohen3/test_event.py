@@ -179,6 +179,7 @@ def run(program: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_install_puts_the_module_in_the_place_of_cohen3s() -> None:
     program = (
         "import sys, types\n"

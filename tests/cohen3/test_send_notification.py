@@ -376,6 +376,7 @@ def containers(number: int) -> str:
     return ",".join(f"{30 * number + container},{number}" for container in range(30))
 
 
+@pytest.mark.slow
 def test_no_change_is_merged_into_the_messages_of_all_silent_subscribers_at_once(
     reactor: Any,
 ) -> None:

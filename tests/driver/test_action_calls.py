@@ -676,6 +676,7 @@ async def test_calls_that_hang_do_not_hold_back_requests_of_eventing(
         await asyncio.gather(*calls, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_subscribes_that_hang_do_not_hold_back_calls(
     driven: Any, raw_device: Any, until: Until
 ) -> None:

@@ -269,6 +269,7 @@ async def test_the_answer_of_a_def_method_arrives_before_its_events(
             assert await witnessed(home, caller, len(events)) == (status, events)
 
 
+@pytest.mark.slow
 async def test_the_answer_of_an_async_method_arrives_before_its_events_and_all_later_ones(
     house: Any,
 ) -> None:
@@ -354,6 +355,7 @@ async def test_a_control_point_that_does_not_read_keeps_no_event_for_long(house:
             pass
 
 
+@pytest.mark.slow
 async def test_an_event_waits_while_the_answer_is_not_written(house: Any) -> None:
     async with house(unread_answer_seconds=60, held_event_seconds=60) as home:
         mute = await flood(home)
@@ -468,6 +470,7 @@ async def test_an_action_that_ignores_its_cancelling_is_answered_all_the_same(ho
         assert await caller.call("SetPower", NewPower="1") == {"Power": "0"}
 
 
+@pytest.mark.slow
 async def test_running_actions_are_bounded_for_each_peer_and_in_all(house: Any) -> None:
     async with house(running_actions=3, running_actions_per_address=2) as home:
         greedy = [await home.dial() for _ in range(3)]

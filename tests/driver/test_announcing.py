@@ -33,6 +33,7 @@ from tests.driver.announced_device import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.clause("NLS-01", "NLS-02")
 async def test_each_target_is_announced_with_the_address_of_the_link(
     driven: Any, tmp_path: Path
@@ -65,6 +66,7 @@ async def test_a_secure_location_is_announced_if_the_program_has_one(
         assert said.secure_location == (secure if uda == "2.0" else None)
 
 
+@pytest.mark.slow
 async def test_a_search_is_answered_to_its_sender_from_the_address_of_the_link(
     driven: Any, tmp_path: Path
 ) -> None:
@@ -81,6 +83,7 @@ async def test_a_search_is_answered_to_its_sender_from_the_address_of_the_link(
         assert said.target == device.udn.upper()
 
 
+@pytest.mark.slow
 async def test_a_unicast_search_is_answered_at_port_1900_or_at_the_port_that_is_announced(
     driven: Any, tmp_path: Path
 ) -> None:
@@ -102,6 +105,7 @@ async def test_a_unicast_search_is_answered_at_port_1900_or_at_the_port_that_is_
         assert said.search_port is not None
 
 
+@pytest.mark.slow
 @pytest.mark.clause("CP-13", "NLS-02")
 async def test_a_new_address_raises_bootid_and_is_announced(driven: Any, tmp_path: Path) -> None:
     async with announced(driven, tmp_path) as device:
@@ -133,6 +137,7 @@ async def test_a_look_after_the_end_opens_no_socket(driven: Any, tmp_path: Path)
         assert device.announcing.addresses == ()
 
 
+@pytest.mark.slow
 async def test_the_addresses_are_read_again_every_second(driven: Any, tmp_path: Path) -> None:
     async with announced(driven, tmp_path) as device:
         device.adapters[:] = [None]
@@ -142,6 +147,7 @@ async def test_the_addresses_are_read_again_every_second(driven: Any, tmp_path: 
         await device.neighbour.next(ALIVE)
 
 
+@pytest.mark.slow
 async def test_a_device_is_announced_again_when_a_carrier_is_back(
     driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +163,7 @@ async def test_a_device_is_announced_again_when_a_carrier_is_back(
         assert {each.boot_id for each in again} == {first.boot_id}
 
 
+@pytest.mark.slow
 async def test_a_carrier_that_comes_before_the_second_look_at_the_addresses_is_noticed(
     driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +178,7 @@ async def test_a_carrier_that_comes_before_the_second_look_at_the_addresses_is_n
             await device.neighbour.many(12, ALIVE)  # 3 sets of 4 targets, after the first message
 
 
+@pytest.mark.slow
 async def test_a_device_is_announced_where_another_program_has_the_port_for_itself(
     driven: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

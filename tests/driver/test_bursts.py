@@ -78,6 +78,7 @@ async def test_more_peers_of_one_host_than_it_may_have_are_answered_in_turn(driv
             assert count_of(await answers_to(peers), 200) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", GET.replace(b"close", b"keep-alive")], ids=["new", "idle"])
 async def test_a_request_that_came_while_the_loop_stood_is_answered_before_others_get_its_room(
     driven: Any, first: bytes

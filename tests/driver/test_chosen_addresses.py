@@ -369,6 +369,7 @@ async def test_an_address_that_is_not_usable_yet_is_tried_again_and_delays_no_ot
         await until(lambda: hosted.description_urls == urls(hosted, "127.0.0.3"))
 
 
+@pytest.mark.slow
 async def test_an_interface_that_flaps_takes_no_more_sockets_and_lines_than_one_that_stays(
     hosting: Any, here: Here, caplog: pytest.LogCaptureFixture
 ) -> None:

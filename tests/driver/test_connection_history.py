@@ -65,6 +65,7 @@ async def test_a_connection_that_found_no_room_is_remembered(driven: Any, wire: 
     await driven.run(listener.close())
 
 
+@pytest.mark.slow
 async def test_a_connection_that_makes_room_before_its_request_counts_as_turned_away(
     driven: Any, wire: Any
 ) -> None:

@@ -63,6 +63,7 @@ async def test_a_device_that_refuses_is_told(driven: Any) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_a_device_that_is_silent_is_told_in_bounded_time(driven: Any, deaf_port: int) -> None:
     assert await probe_device(driven, f"http://127.0.0.1:{deaf_port}/", **QUICK) == Probe(
         f"127.0.0.1:{deaf_port}", Reach.SILENT, "for 0.4 s"
@@ -152,6 +153,7 @@ async def test_an_address_where_nobody_listens_is_told(driven: Any) -> None:
     assert not callers.ours
 
 
+@pytest.mark.slow
 async def test_an_own_address_that_is_silent_is_told_in_bounded_time(
     driven: Any, deaf_port: int
 ) -> None:

@@ -160,6 +160,7 @@ async def test_a_device_is_searched_for_until_it_is_found(
         assert bench.read == [HERE]
 
 
+@pytest.mark.slow
 async def test_ipv4_urls_in_a_description_wait_for_the_ipv4_location(
     driven: Any, announcer: Announcer, until: Any
 ) -> None:
@@ -190,6 +191,7 @@ async def test_ipv4_urls_in_a_description_wait_for_the_ipv4_location(
         assert (await driven.run(bench.discovery.find(bench.udn, 20))).url == six
 
 
+@pytest.mark.slow
 async def test_a_device_that_is_not_found_is_told_with_what_was_heard(
     driven: Any, announcer: Announcer
 ) -> None:
@@ -270,6 +272,7 @@ async def test_a_program_may_hear_ssdp_by_itself(driven: Any, announcer: Announc
     discovery.receive(b"NOTIFY", "127.0.0.1", "")
 
 
+@pytest.mark.slow
 async def test_a_device_that_is_waited_for_is_tried_at_a_few_locations(
     driven: Any, announcer: Announcer
 ) -> None:

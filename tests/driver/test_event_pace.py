@@ -21,6 +21,7 @@ def events_of(heard: Heard) -> list[Event]:
     return [each for each in heard.updates if isinstance(each, Event)]
 
 
+@pytest.mark.slow
 async def test_a_fast_device_gives_a_program_few_events_and_the_final_value(
     point: Any, until: Until
 ) -> None:
@@ -138,6 +139,7 @@ async def test_a_wrong_interval_is_refused_before_anything_is_sent(
         assert device.asked == []
 
 
+@pytest.mark.slow
 async def test_a_program_that_is_slow_too_gets_all_containers(until: Until) -> None:
     directory = Directory()
     async with (

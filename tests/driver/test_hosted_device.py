@@ -865,6 +865,7 @@ async def test_a_subscriber_that_closes_without_a_word_loses_nothing(
         assert await hosted.drain(5)
 
 
+@pytest.mark.slow
 @pytest.mark.clause("FAIL-03")
 @pytest.mark.clause("FAIL-04")
 @pytest.mark.clause("FAIL-07")
@@ -985,6 +986,7 @@ async def test_renewal_and_unsubscribe(
         assert len(subscriber.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.clause("REN-11")
 async def test_a_subscription_that_is_not_renewed_expires(
     hosting: Any, thermometer: Thermometer, raw_subscriber: Any, ask: Any, until: Until

@@ -263,6 +263,7 @@ async def test_what_the_group_is_sent_is_received(
     assert len(heard.advertisements) == 1
 
 
+@pytest.mark.slow
 async def test_a_search_is_sent_twice_and_answered_to_its_own_port(
     driven: Any, peer: socket.socket, listening: socket.socket
 ) -> None:

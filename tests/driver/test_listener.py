@@ -683,6 +683,7 @@ async def test_a_request_that_takes_too_long_is_answered_408(driven: Any, wire: 
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 async def test_each_request_has_its_own_time(driven: Any, wire: Any) -> None:
     async with Host(driven, read_seconds=0.2) as host:
         peer = await wire.dial(host.port)
@@ -710,6 +711,7 @@ async def test_a_peer_that_does_not_read_is_cut_off_after_a_while(driven: Any, w
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.slow
 async def test_a_peer_that_reads_slowly_gets_an_answer_that_takes_longer_than_its_time(
     driven: Any, wire: Any
 ) -> None:
@@ -728,6 +730,7 @@ async def test_a_peer_that_reads_slowly_gets_an_answer_that_takes_longer_than_it
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_peer_that_lets_too_much_wait_is_cut_off_at_once(
     driven: Any, wire: Any, until: Until
 ) -> None:
@@ -881,6 +884,7 @@ async def test_while_the_answers_of_all_connections_are_made_a_new_one_is_refuse
         await busy.until(b"/n1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
 async def test_the_oldest_unfinished_request_makes_room_if_no_connection_is_idle(
     driven: Any, wire: Any, until: Until, limit: str

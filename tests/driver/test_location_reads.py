@@ -30,6 +30,7 @@ class Device:
         return DeviceDescription(url, "uuid:1", "", "")
 
 
+@pytest.mark.slow
 async def test_a_silent_location_does_not_keep_the_others_waiting(driven: Any) -> None:
     device = Device(dead="b")
     never = driven.runtime.future()

@@ -117,6 +117,7 @@ def hosting(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.clause("SCPD-04", "MC-01", "MC-02")
 async def test_a_change_leaves_by_multicast_and_by_unicast(
     driven: Any, group: Group, raw_subscriber: Any
@@ -145,6 +146,7 @@ async def test_a_change_leaves_by_multicast_and_by_unicast(
     assert await group.silent()
 
 
+@pytest.mark.slow
 @pytest.mark.clause("MC-15")
 async def test_each_message_is_sent_again_as_often_as_the_policy_says(
     driven: Any, group: Group
@@ -162,6 +164,7 @@ async def test_each_message_is_sent_again_as_often_as_the_policy_says(
     assert await group.silent()
 
 
+@pytest.mark.slow
 @pytest.mark.clause("MC-01")
 async def test_a_device_of_uda_1_0_sends_none_and_opens_no_socket(
     driven: Any, group: Group, monkeypatch: pytest.MonkeyPatch
@@ -504,6 +507,7 @@ async def test_a_stream_that_begins_while_the_control_point_ends_opens_no_socket
         assert home.driver.multicast.places.sockets == {}
 
 
+@pytest.mark.slow
 @pytest.mark.clause("MC-23")
 async def test_forged_events_change_nothing_and_are_told_once(
     porch: Any, caplog: pytest.LogCaptureFixture

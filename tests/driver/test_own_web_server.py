@@ -138,6 +138,7 @@ async def test_a_diagnosis_notices_that_the_web_server_loses_the_path(
             assert (await driven.run(driver.diagnose(record))).verdict is Verdict.LOOPBACK
 
 
+@pytest.mark.slow
 async def test_events_come_back_with_the_web_server(
     driven: Any, raw_device: Any, until: Until
 ) -> None:

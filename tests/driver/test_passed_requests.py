@@ -390,6 +390,7 @@ async def test_an_action_that_waits_is_answered_by_an_awaitable(
         hosted.response_sent(response)
 
 
+@pytest.mark.slow
 async def test_an_action_runs_to_its_end_although_the_web_server_waits_no_longer(
     driven: Any, thermometer: Thermometer, until: Until
 ) -> None:
@@ -488,6 +489,7 @@ async def test_an_answer_that_is_lost_takes_its_subscription_along(
         assert not subscriber.requests
 
 
+@pytest.mark.slow
 async def test_a_web_server_that_never_tells_keeps_no_subscription_and_holds_no_event(
     driven: Any, thermometer: Thermometer, raw_subscriber: Any, until: Until,
     caplog: pytest.LogCaptureFixture,

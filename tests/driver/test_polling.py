@@ -98,6 +98,7 @@ async def polled(
     assert not len(driver.tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refuses", [True, False], ids=["refused", "deaf"])
 async def test_the_values_of_a_function_are_events_until_the_first_real_one(
     driven: Any, raw_device: Any, until: Until, *, refuses: bool
@@ -125,6 +126,7 @@ async def test_the_values_of_a_function_are_events_until_the_first_real_one(
         assert it.changes[2:] == [{"Temperature": "22", "Alarm": "1"}]
 
 
+@pytest.mark.slow
 async def test_a_refusal_does_not_end_a_subscription_that_is_polled(
     driven: Any, raw_device: Any, until: Until
 ) -> None:
@@ -308,6 +310,7 @@ async def test_a_get_action_that_fails_now_and_then_is_called_again(
         await until(lambda: it.changes == [{"Temperature": 20.5}, {"Alarm": False}])
 
 
+@pytest.mark.slow
 async def test_a_device_that_is_slow_is_read_in_several_polls(
     driven: Any, raw_device: Any, until: Until
 ) -> None:
@@ -387,6 +390,7 @@ async def test_a_service_without_get_actions_is_said_to_need_a_function(
     assert "has no action that returns its state variables; give subscribe() a" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_service_without_an_event_url_is_polled_until_it_has_one(
     driven: Any, raw_device: Any, until: Until
 ) -> None:

@@ -68,6 +68,7 @@ def refusing(asked: Asked) -> bytes:
     return REFUSED
 
 
+@pytest.mark.slow
 async def test_a_refused_subscription_is_entered_and_polled_until_events_come(
     point: Any, until: Until
 ) -> None:
@@ -92,6 +93,7 @@ async def test_a_refused_subscription_is_entered_and_polled_until_events_come(
             assert heard.subscription.values == {"Value": "0"}
 
 
+@pytest.mark.slow
 async def test_a_deaf_subscription_is_polled_and_again_when_it_is_deaf_again(
     point: Any, until: Until
 ) -> None:
@@ -134,6 +136,7 @@ class Power(SwitchPower):
         self.target = self.status = new_target_value
 
 
+@pytest.mark.slow
 async def test_a_device_whose_events_do_not_arrive_is_read_by_its_get_actions(
     point: Any, until: Until
 ) -> None:

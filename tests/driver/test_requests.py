@@ -214,6 +214,7 @@ async def test_connecting_has_a_limit(driven: Any, deaf_port: int) -> None:
     assert failure_of(failed.value) is Failure.UNREACHABLE
 
 
+@pytest.mark.slow
 async def test_a_silent_address_of_a_name_leaves_time_for_the_next(
     driven: Any, deaf_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

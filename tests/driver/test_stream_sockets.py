@@ -324,6 +324,7 @@ async def silent_host() -> Any:
     return full, held
 
 
+@pytest.mark.slow
 async def test_an_attempt_without_an_answer_ends_at_its_time_or_when_it_is_cancelled(
     make: Make, until: Until
 ) -> None:

@@ -160,6 +160,7 @@ async def test_what_fails_is_raised_as_the_library_raises_it(
         assert len(program.device.requests) == 1  # the program decides whether it tries again
 
 
+@pytest.mark.slow
 async def test_a_requester_that_never_answers_is_given_up() -> None:
     async with running() as program:
         program.device.answers["UNSUBSCRIBE"] = [lambda _: asyncio.sleep(3600)]

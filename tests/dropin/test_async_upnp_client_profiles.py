@@ -84,6 +84,7 @@ async def test_a_renderer_shows_the_state_of_its_events() -> None:
         assert len(program.device.sent("UNSUBSCRIBE")) == 3
 
 
+@pytest.mark.slow
 async def test_the_profile_renews_by_the_sids_that_it_knows(
     monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
@@ -97,6 +98,7 @@ async def test_the_profile_renews_by_the_sids_that_it_knows(
         assert program.dmr.is_subscribed
 
 
+@pytest.mark.slow
 async def test_short_grants_are_not_renewed_in_a_loop() -> None:
     """The profile of the library renews a grant of 30 seconds hundreds of times a second."""
     async with renderer() as program:
@@ -107,6 +109,7 @@ async def test_short_grants_are_not_renewed_in_a_loop() -> None:
         assert program.dmr.is_subscribed
 
 
+@pytest.mark.slow
 async def test_after_a_renewal_that_fails_the_events_come_back_to_the_same_program(
     monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:

@@ -120,6 +120,7 @@ async def test_after_a_restart_of_the_device_its_events_come_to_the_unchanged_pr
         await house.switch_off()
 
 
+@pytest.mark.slow
 async def test_after_a_goodbye_the_program_is_told_and_the_return_brings_the_state(
     until: Until,
 ) -> None:
@@ -139,6 +140,7 @@ async def test_after_a_goodbye_the_program_is_told_and_the_return_brings_the_sta
         await house.switch_off()
 
 
+@pytest.mark.slow
 async def test_a_device_that_the_program_moves_itself_is_asked_at_its_new_url(
     until: Until,
 ) -> None:
@@ -158,6 +160,7 @@ async def test_a_device_that_the_program_moves_itself_is_asked_at_its_new_url(
         await house.switch_off()
 
 
+@pytest.mark.slow
 async def test_the_handlers_of_a_program_share_the_sockets_of_discovery(
     monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:

@@ -110,6 +110,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     uninstall()
 
 
+@pytest.mark.slow
 async def test_a_speaker_that_is_away_for_long_is_unavailable_and_then_followed_again(
     until: Until,
 ) -> None:
@@ -137,6 +138,7 @@ async def test_a_speaker_that_is_away_for_long_is_unavailable_and_then_followed_
         assert not device.subscribers
 
 
+@pytest.mark.slow
 async def test_a_speaker_that_restarts_is_available_all_the_time(until: Until) -> None:
     async with SonosLike(grant=5) as device:
         speaker = Speaker(Player(device.address, device.port))

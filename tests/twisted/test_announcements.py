@@ -201,6 +201,7 @@ def test_what_announces_nothing_is_passed_over(
     assert near.asked == []
 
 
+@pytest.mark.slow
 def test_a_device_that_nobody_holds_is_followed_no_more(near: Neighbourhood) -> None:
     held = [near.device()]
     near.announce()

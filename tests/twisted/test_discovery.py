@@ -100,6 +100,7 @@ async def test_a_device_is_seen_and_read_and_goes(point: Any, udn: str) -> None:
         assert (await of(next_of(sightings, udn))).kind is SightingKind.GONE
 
 
+@pytest.mark.slow
 async def test_a_program_that_keeps_no_deferred_sees_the_devices_all_the_same(
     point: Any, udn: str
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_program_that_keeps_no_deferred_sees_the_devices_all_the_same(
                 await asyncio.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("discovery", [True, None])
 async def test_a_device_is_found_by_its_udn_and_followed(
     point: Any, udn: str, discovery: bool | None

@@ -102,6 +102,7 @@ def bench() -> Iterator[Bench]:
     bench.reactor.removeAll()
 
 
+@pytest.mark.slow
 def test_a_device_that_restarts_on_another_port_is_heard_again(bench: Bench) -> None:
     bench.host(20.0)
     device = bench.wait(bench.point.device(bench.url))

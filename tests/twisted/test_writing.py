@@ -100,6 +100,7 @@ async def test_bytes_leave_before_the_next_turn_of_the_reactor() -> None:
         assert ends.protocol.unwritten() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 async def test_bytes_arrive_whole_and_in_order_however_the_peer_reads(
     seed: int, until: Until

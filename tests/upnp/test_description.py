@@ -618,6 +618,7 @@ def test_the_names_in_an_error_are_bounded() -> None:
 # --- the size of URLs ---
 
 
+@pytest.mark.slow
 def test_a_long_urlbase_before_many_services_takes_no_more_than_some_times_the_document() -> None:
     base = f"<URLBase>http://192.0.2.7/{'x' * 400_000}/</URLBase>"
     services = service_xml(event="e") * 600

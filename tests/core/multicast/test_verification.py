@@ -385,6 +385,7 @@ def test_an_event_from_no_address_is_refused(known: ControlPoint) -> None:
 # --- forged datagrams ---
 
 
+@pytest.mark.slow
 def test_any_number_of_forged_datagrams_fills_nothing(known: ControlPoint) -> None:
     """They name devices that exist and that do not, and come from everywhere."""
     asked = 0

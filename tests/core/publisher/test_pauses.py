@@ -79,6 +79,7 @@ def test_a_thousand_subscriptions_cause_no_more_attempts_at_one_endpoint_than_on
     assert many <= len(publisher.attempts) + DEFAULT_LIMITS.attempts_at_unproven_endpoint
 
 
+@pytest.mark.slow
 @pytest.mark.clause("CSX-05")
 @any_victim
 def test_attempts_per_second_are_bounded_however_many_endpoints_are_named(victim: Answer) -> None:

@@ -1611,6 +1611,7 @@ def crowd(subscriptions: int) -> Device:
     return device
 
 
+@pytest.mark.slow
 def test_a_subscribe_costs_the_same_beside_a_thousand_and_ten_thousand_subscriptions() -> None:
     few, many = crowd(1_000), crowd(10_000)
 
@@ -1627,6 +1628,7 @@ def test_a_subscribe_costs_the_same_beside_a_thousand_and_ten_thousand_subscript
     assert min(b for _, b in rounds) < 2.0 * min(a for a, _ in rounds)
 
 
+@pytest.mark.slow
 def test_an_idle_subscription_takes_less_than_two_kilobytes() -> None:
     crowd(10)  # what is made once
     tracemalloc.start()

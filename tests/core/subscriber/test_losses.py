@@ -229,6 +229,7 @@ class Broken(Point):
                 assert self.record.values.get("A") == str(self.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "readable",
     [lambda seq: False, lambda seq: seq == 0, lambda seq: seq % 2 == 0, lambda seq: seq > 0],
