@@ -46,7 +46,8 @@ class CollectorLimits(Record):
 
     recheck_seconds: float = 120.0
     """Seconds between two reads of the claim of a device that has an owner. A change that the watch
-    has missed is found then. Bounds the reads: 83 a second for 10,000 devices."""
+    has missed is found then. Bounds the reads of one collector: 83 a second
+    for 10,000 devices that it sees."""
 
     forget_seconds: float = 5.0
     """Seconds after a device has gone when its claim and its state are deleted, unless it is back,
