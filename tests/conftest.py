@@ -66,10 +66,13 @@ def _unknown(ids: set[str]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A job in the background ignores SIGINT, and so would the programs that the tests start.
+    # A job in the background ignores SIGINT, one of nohup SIGHUP, and so would the programs that the
+    # tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32":
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
