@@ -66,8 +66,8 @@ def _unknown(ids: set[str]) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A job in the background ignores SIGINT, one of nohup SIGHUP, and so would the programs that the
-    # tests start.
+    # A job in the background ignores SIGINT, one of nohup SIGHUP, and so would the programs that
+    # the tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32":
