@@ -222,7 +222,7 @@ def test_collectors_of_two_segments_own_what_they_reach_and_no_other_device(
 
     try:
         until(lambda own: own.get("dn-0") == "n" and own.get("ds-0") == "s" and "db-0" in own, 20)
-        until(lambda own: own["db-0"] in addresses, 10)
+        until(lambda own: own.get("db-0") in addresses, 10)
         first = owners()["db-0"]
         assert subscribers("db") == {first}
         assert (subscribers("dn"), subscribers("ds")) == ({"n"}, {"s"})
@@ -230,8 +230,8 @@ def test_collectors_of_two_segments_own_what_they_reach_and_no_other_device(
         # that it does not reach.
         other, its, others = ("s", "dn-0", "ds-0") if first == "n" else ("n", "ds-0", "dn-0")
         collectors[first].kill()
-        until(lambda own: own["db-0"] == other, TAKEOVER + 5)
-        until(lambda own: own[its] == "unowned", 20)
+        until(lambda own: own.get("db-0") == other, TAKEOVER + 5)
+        until(lambda own: own.get(its) == "unowned", 20)
         assert owners()[others] == other
         assert other not in subscribers(its[:2])
         # It is back, and has its own device again. The other one keeps what it has.
