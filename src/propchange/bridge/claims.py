@@ -449,7 +449,7 @@ class Claims:
             later = self._limits.forget_seconds if claim.cleans else 0.0
             self._plan(claim, now + later)
         elif state is ClaimState.FREE:
-            # From when it became free: whatever is heard meanwhile, the turn comes.
+            # The wait counts from when it became free. News that come meanwhile do not prolong it.
             if claim.free_since is None:
                 claim.free_since = now
             turn = max(claim.free_since + self._turn(claim), now)

@@ -121,13 +121,13 @@ class HostedDevice(HostedDeviceView):
         await super()._open()
         runtime = self._runtime()
         assert isinstance(runtime, TwistedRuntime)
-        self._others = of_reactor(runtime.reactor, _OpenDevices)
-        self._others.devices.add(self)
+        self._open_devices = of_reactor(runtime.reactor, _OpenDevices)
+        self._open_devices.devices.add(self)
 
     async def _close(self) -> None:
         await super()._close()
         if self._host is not None:
-            self._others.devices.discard(self)
+            self._open_devices.devices.discard(self)
 
 
 class _OpenDevices:

@@ -158,7 +158,7 @@ class SubscriptionRecord:
     """The URL to which SUBSCRIBE is sent."""
     _: KW_ONLY
     persistent: bool
-    """Whether it goes on trying when the first SUBSCRIBE fails."""
+    """Whether SUBSCRIBE is sent again when the first one fails."""
     describable: bool
     """Whether the runtime can read the description again."""
     device: Hashable
